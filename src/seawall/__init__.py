@@ -1,0 +1,93 @@
+"""Seawall makes an httpx client survive the network it talks to.
+
+from seawall.httpx import AsyncClient
+
+async with AsyncClient() as client:                 # timeouts, retries, circuit breaking, limits
+    response = await client.get("https://api.example.com/items")
+    print(seawall.report(response).attempts)
+"""
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from ._breaker import Circuit
+from ._call import Attempt, Call, Report, report
+from ._endpoints import Endpoints
+from ._errors import (
+    CircuitOpen,
+    OptionError,
+    QueueFull,
+    Rejected,
+    SeawallError,
+    StackError,
+    TimedOut,
+    WaitTooLong,
+)
+from ._events import CallEnded, CallRejected, CircuitChanged, Event, GaveUp, Paused, RetryScheduled
+from ._options import options
+from ._policy import Policy
+from ._stack import Stack, standard
+from ._state import State
+from .backoff import full_jitter
+from .policies.circuit_breaker import CircuitBreaker
+from .policies.concurrency_limit import ConcurrencyLimit
+from .policies.idempotency_key import IdempotencyKey
+from .policies.read_body import ReadBody
+from .policies.retry import Retry, RetryBudget
+from .policies.throttle import Throttle
+from .policies.timeout import Timeout
+
+if TYPE_CHECKING:
+    from . import httpx as httpx
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "Attempt",
+    "Call",
+    "CallEnded",
+    "CallRejected",
+    "Circuit",
+    "CircuitBreaker",
+    "CircuitChanged",
+    "CircuitOpen",
+    "ConcurrencyLimit",
+    "Endpoints",
+    "Event",
+    "GaveUp",
+    "IdempotencyKey",
+    "OptionError",
+    "Paused",
+    "Policy",
+    "QueueFull",
+    "ReadBody",
+    "Rejected",
+    "Report",
+    "Retry",
+    "RetryBudget",
+    "RetryScheduled",
+    "SeawallError",
+    "Stack",
+    "StackError",
+    "State",
+    "Throttle",
+    "TimedOut",
+    "Timeout",
+    "WaitTooLong",
+    "full_jitter",
+    "options",
+    "report",
+    "standard",
+]
+
+for _name in __all__:  # tracebacks and documentation show the public names
+    if isinstance(_thing := globals()[_name], type) or callable(_thing):
+        _thing.__module__ = __name__
+del _name, _thing
+
+
+def __getattr__(name: str) -> Any:
+    """`seawall.httpx` without importing httpx until it is asked for."""
+    if name == "httpx":
+        return importlib.import_module(".httpx", __name__)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

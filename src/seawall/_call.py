@@ -1,0 +1,271 @@
+"""One request on its way, and what became of it.
+
+A `Call` goes down the chain of policies with one request. What outlives it, across redirect and auth
+hops and into the report, is its `Trail`: httpx copies a request's `extensions` from hop to hop, so the
+trail rides there (and holds no request or response itself, which would make a cycle of garbage per call).
+"""
+
+from collections.abc import Hashable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol
+
+from ._errors import Rejected, TimedOut
+from ._events import CallRejected, Event, notify
+from ._options import Options
+from .runtime import Runtime, Waiter
+
+if TYPE_CHECKING:
+    from ._body import Hold
+    from ._policy import Chain
+
+INF = float("inf")
+MARK = "seawall.trail"
+
+
+class Guard(Protocol):
+    """A circuit's word on a call that it let in: still good, or revoked because the circuit opened since."""
+
+    outer: "Guard | None"
+    sent_at: float | None
+
+    def watch(self, waiter: Waiter) -> None: ...
+    def unwatch(self, waiter: Waiter) -> None: ...
+    def check(self, call: "Call") -> None: ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Attempt:
+    """One try at sending the request. All times in seconds."""
+
+    number: int
+    started: float
+    """When it was sent, after the start of the call."""
+    elapsed: float | None
+    """From send to response headers, or to the error; None while on its way."""
+    status: int | None
+    error: Exception | None
+    waited: float
+    """The backoff before it."""
+    retry_after: float | None
+    """What the server asked for in its answer."""
+    hedged: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Report:
+    """What Seawall did for one call. All times in seconds."""
+
+    endpoint: str | None
+    """The pattern of the endpoint that handled it, `"*"` for the default one."""
+    key: Hashable
+    """The origin it was sent to."""
+    attempts: tuple[Attempt, ...]
+    queued: float
+    """Time in waiting lines: for a slot, or for a connection."""
+    throttled: float
+    """Time waiting for a throttle."""
+    elapsed: float
+    """From the start of the call to its answer."""
+    gave_up: str | None
+    """Why a failure was not retried: "attempts", "budget", "deadline", "method", "body", "retry-after" or
+    "stop"; None where the answer needed no retry."""
+
+
+class Sent:
+    """An attempt in the making, cheap enough for every call; `Attempt` is made of it when asked for."""
+
+    __slots__ = ("at", "ended", "error", "retry_after", "status", "waited")
+
+    def __init__(self, at: float, waited: float) -> None:
+        self.at = at
+        self.waited = waited
+        self.ended: float | None = None
+        self.status: int | None = None
+        self.error: Exception | None = None
+        self.retry_after: float | None = None
+
+
+class Trail:
+    """What one call leaves behind, over all its attempts and hops."""
+
+    __slots__ = (
+        "attempts", "deadline", "ended", "endpoint", "gave_up", "idempotency_key",
+        "key", "queued", "request_id", "started", "throttled",
+    )  # fmt: skip
+
+    def __init__(self, started: float) -> None:
+        self.started = started
+        self.ended: float | None = None
+        self.deadline = INF
+        self.attempts: list[Sent] = []
+        self.queued = 0.0
+        self.throttled = 0.0
+        self.gave_up: str | None = None
+        self.endpoint: str | None = None
+        self.key: Hashable = None
+        self.request_id = 0
+        self.idempotency_key: str | None = None
+
+    def report(self) -> Report:
+        attempts = tuple(
+            Attempt(
+                number=number,
+                started=sent.at - self.started,
+                elapsed=None if sent.ended is None else sent.ended - sent.at,
+                status=sent.status,
+                error=sent.error,
+                waited=sent.waited,
+                retry_after=sent.retry_after,
+                hedged=False,
+            )
+            for number, sent in enumerate(self.attempts, 1)
+        )
+        return Report(
+            endpoint=self.endpoint,
+            key=self.key,
+            attempts=attempts,
+            queued=self.queued,
+            throttled=self.throttled,
+            elapsed=(self.started if self.ended is None else self.ended) - self.started,
+            gave_up=self.gave_up,
+        )
+
+
+def report(outcome: Any) -> Report:
+    """What Seawall did for the call that ended in this response or exception.
+
+        response = client.get(url)
+        seawall.report(response).attempts
+
+    Raises `LookupError` if the call did not go through Seawall.
+    """
+    extensions = getattr(outcome, "extensions", None)
+    if extensions is None:
+        try:
+            extensions = outcome.request.extensions
+        except (AttributeError, RuntimeError):
+            extensions = {}
+    trail = extensions.get(MARK)
+    if trail is None:
+        raise LookupError(f"{outcome!r} is not the outcome of a call made through Seawall")
+    return trail.report()  # type: ignore[no-any-return]
+
+
+class Call:
+    """One request on its way through the policies."""
+
+    __slots__ = ("chain", "deadline", "guard", "options", "request", "reused", "runtime", "sent_at", "trail", "waited")
+
+    def __init__(self, request: Any, runtime: Runtime, chain: "Chain", options: Options, trail: Trail) -> None:
+        self.request = request
+        self.runtime = runtime
+        self.chain = chain
+        self.options = options
+        self.trail = trail
+        self.deadline = INF
+        self.guard: Guard | None = None
+        self.sent_at: float | None = None
+        """When the current attempt began to be sent; None while it waits in our own lines."""
+        self.waited = 0.0
+        """The backoff before the current attempt."""
+        self.reused = False
+        """Whether the current attempt goes out on a connection that already served a request."""
+
+    @property
+    def family(self) -> Any:
+        """The HTTP library of this call: its exception tree and stream classes."""
+        return self.chain.family
+
+    @property
+    def endpoint(self) -> str | None:
+        """The pattern of the endpoint that handles this call."""
+        return self.chain.endpoint
+
+    @property
+    def key(self) -> Hashable:
+        """The origin of the request, such as "https://api.example.com"."""
+        return self.chain.label
+
+    def fork(self) -> "Call":
+        """A copy for a branch that races this call: its own deadline, guard and clock, the same trail."""
+        branch = Call(self.request, self.runtime, self.chain, self.options, self.trail)
+        branch.deadline = self.deadline
+        branch.guard = self.guard
+        branch.waited = self.waited
+        return branch
+
+    async def wait(self, waiter: Waiter, until: float) -> bool:
+        """Wait in a line. True if woken, False at time `until`; `CircuitOpen` once its circuit has opened."""
+        guard = self.guard
+        if guard is None:
+            return await waiter.wait(until)
+        self._each_guard("watch", waiter)
+        try:
+            woken = await waiter.wait(until)
+        finally:
+            self._each_guard("unwatch", waiter)
+        self.check()
+        return woken
+
+    def check(self) -> None:
+        """Raise `CircuitOpen` if a circuit that let this call in has opened since."""
+        guard = self.guard
+        while guard is not None:
+            guard.check(self)
+            guard = guard.outer
+
+    def hold(self, response: Any, hold: "Hold") -> None:
+        """Keep `hold` until the response's body is read, closed, broken or dropped."""
+        if self.ended(response):
+            hold.settle("read", None)
+        else:
+            self.body(response).add(hold)
+
+    def ended(self, response: Any) -> bool:
+        """Whether nothing more comes over the network: the response is closed, or its body is in memory.
+
+        A response that was read before it reaches us (by a mock, or a cache) never closes its stream.
+        """
+        return response.is_closed or type(response.stream) is self.chain.family.bytes_stream
+
+    def body(self, response: Any) -> Any:
+        """The body of an open response that keeps our holds; wrapped now if it is not yet."""
+        stream = response.stream
+        if type(stream) is not self.chain.body:
+            stream = response.stream = self.chain.body(stream, self, response.extensions)
+        return stream
+
+    def rejected(
+        self, kind: type[Rejected], message: str, *, key: Hashable = None, retry_after: float | None = None
+    ) -> Rejected:
+        """An error of the caller's HTTP library for a call of which nothing was sent."""
+        error: Rejected = self.family.errors[kind](message)
+        error.endpoint = self.endpoint
+        error.key = self.key if key is None else key
+        error.retry_after = retry_after
+        error.request = self.request  # type: ignore[attr-defined]  # httpx's attribute, by inheritance
+        if self.chain.listeners:
+            self.emit(
+                CallRejected(endpoint=self.endpoint, key=error.key, reason=kind.__name__, retry_after=retry_after)
+            )
+        return error
+
+    def timed_out(self, message: str, scope: str) -> TimedOut:
+        """A timeout error of the caller's HTTP library."""
+        error: TimedOut = self.family.errors[TimedOut](message)
+        error.scope = scope  # type: ignore[assignment]
+        error.request = self.request  # type: ignore[attr-defined]
+        return error
+
+    def emit(self, event: Event) -> None:
+        """Tell the client's listeners."""
+        notify(self.chain.listeners, event)
+
+    def _each_guard(self, action: str, waiter: Waiter) -> None:
+        guard = self.guard
+        while guard is not None:
+            getattr(guard, action)(waiter)
+            guard = guard.outer
+
+    def __repr__(self) -> str:
+        return f"<Call {self.request.method} {self.key} attempts={len(self.trail.attempts)}>"

@@ -1,0 +1,377 @@
+"""The state machine of one circuit. Plain and synchronous: time comes in, a decision goes out.
+
+    closed --(too many failed, or were slow)--> open --(open time over, a call comes)--> half-open
+    half-open --(every probe succeeded)--> closed;   half-open --(a probe failed)--> open, for longer
+    isolated: open by an operator's hand until closed or reset by one
+
+- Calls are counted in a window of BUCKETS rotating buckets with running totals, so a verdict is O(1).
+- Every admission carries the generation in which it was made. A transition revokes the generation: what an
+  earlier one still reports is ignored, and what it still has waiting in line is woken to fail.
+- A success is only final with the body: the verdict of an open body is given when it ends, or
+  one attempt timeout after its headers, whichever is first. There is no timer: verdicts that have
+  fallen due are given when the circuit is next looked at.
+- Half-open lets `probes` calls out. A probe that never reports loses its place one lease after it was sent.
+
+`_lock` guards everything but the notices, which are delivered outside it, in order, by one thread at a time.
+"""
+
+import threading
+from collections import OrderedDict, deque
+from collections.abc import Callable, Hashable
+from typing import TYPE_CHECKING, Any, Literal
+
+from ._body import End, Hold
+from ._call import INF, Call
+from ._errors import CircuitOpen, Rejected
+from ._events import CircuitChanged, Listener, logger, notify
+from .runtime import Waiter
+
+if TYPE_CHECKING:
+    from .policies.circuit_breaker import CircuitBreaker
+
+Name = Literal["closed", "open", "half-open", "isolated"]
+Verdict = Literal["success", "failure", "neutral"]
+
+BUCKETS = 10
+JITTER = 0.2
+
+
+class Window:
+    """Calls, failures and slow calls of the last `seconds`, in rotating buckets."""
+
+    __slots__ = ("_buckets", "_index", "_width", "calls", "failures", "slow")
+
+    def __init__(self, seconds: float) -> None:
+        self._width = seconds / BUCKETS
+        self.clear()
+
+    def clear(self) -> None:
+        self._buckets = [[0, 0, 0] for _ in range(BUCKETS)]
+        self._index = -1
+        self.calls = self.failures = self.slow = 0
+
+    def add(self, now: float, failed: bool, slow: bool) -> None:
+        """Count one call that ended now."""
+        self.advance(now)
+        bucket = self._buckets[self._index % BUCKETS]
+        bucket[0] += 1
+        self.calls += 1
+        if failed:
+            bucket[1] += 1
+            self.failures += 1
+        if slow:
+            bucket[2] += 1
+            self.slow += 1
+
+    def advance(self, now: float) -> None:
+        """Forget what has left the window."""
+        index = int(now / self._width)
+        if index <= self._index:
+            return
+        if index - self._index >= BUCKETS:
+            self.clear()
+        else:
+            for passed in range(self._index + 1, index + 1):
+                bucket = self._buckets[passed % BUCKETS]
+                self.calls -= bucket[0]
+                self.failures -= bucket[1]
+                self.slow -= bucket[2]
+                bucket[:] = 0, 0, 0
+        self._index = index
+
+
+class Generation:
+    """The calls let in between two transitions, as far as they still wait in line."""
+
+    __slots__ = ("revoked", "waiters")
+
+    def __init__(self) -> None:
+        self.revoked = False
+        self.waiters: set[Waiter] = set()
+
+
+class Admission(Hold):
+    """One call let in by a circuit. Doubles as the hold on its body, whose end may be the verdict."""
+
+    __slots__ = ("call", "circuit", "counted", "due", "generation", "outer", "probe", "sent_at", "settled", "slow")
+
+    def __init__(self, circuit: "CircuitState", generation: Generation, probe: bool) -> None:
+        self.circuit = circuit
+        self.generation = generation
+        self.probe = probe
+        self.sent_at: float | None = None
+        self.outer: Any = None
+        self.call: Call | None = None
+        self.slow = False
+        self.settled = False
+        self.counted = False  # settled as a success because it fell due, with the body still open
+        self.due = INF
+
+    def watch(self, waiter: Waiter) -> None:
+        with self.circuit._lock:
+            self.generation.waiters.add(waiter)
+            revoked = self.generation.revoked
+        if revoked:
+            waiter.wake()
+
+    def unwatch(self, waiter: Waiter) -> None:
+        self.generation.waiters.discard(waiter)
+
+    def check(self, call: Call) -> None:
+        if self.generation.revoked:
+            raise self.circuit.rejection(call)
+
+    def settle(self, end: End, error: BaseException | None) -> None:
+        call = self.call
+        if call is None:
+            return
+        verdict: Verdict = "success"
+        if end == "broken":
+            verdict = "failure" if isinstance(error, call.family.failures) else "neutral"
+        self.circuit.report(self, verdict, call.runtime.now(), call.runtime.random)
+
+    def abandon(self) -> None:
+        self.circuit.orphans.append(self)
+
+
+class CircuitState:
+    """One circuit."""
+
+    def __init__(self, settings: "CircuitBreaker") -> None:
+        from ._breaker import Circuit
+
+        self.settings = settings
+        self.state: Name = "closed"
+        self.label: Hashable = None
+        self.open_until: float | None = None  # None while open: from whenever the next call comes
+        self.reopened = 0
+        self.window = Window(settings.window)
+        self.failed_in_a_row = 0
+        self.probes: list[Admission] = []
+        self.probes_succeeded = 0
+        self.generation = Generation()
+        self.pending: OrderedDict[Admission, None] = OrderedDict()
+        self.orphans: deque[Admission] = deque()
+        self._lock = threading.Lock()
+        self._listeners: list[Listener] = []
+        self._notices: deque[tuple[Name, Name]] = deque()
+        self._notifying = False
+        self._to_wake: list[Waiter] = []
+        self.circuit: Circuit = Circuit(self)
+
+    def belong(self, label: Hashable, listeners: list[Listener]) -> None:
+        """Whose circuit this is, and who is told."""
+        self.label = label
+        self._listeners = listeners
+        self.circuit.breaker.name = self.settings.name or str(label)
+
+    # -- admission and verdict
+
+    def admit(self, call: Call) -> Admission:
+        """Let a call in, or raise `CircuitOpen`."""
+        state = self.state
+        if state == "closed":
+            return Admission(self, self.generation, probe=False)
+        now = call.runtime.now()
+        refused = False
+        with self._lock:
+            self._settle_due(now)
+            if self.state == "open":
+                if self.open_until is None:
+                    self.open_until = now + self.open_time(call.runtime.random)
+                if now >= self.open_until:
+                    self._become("half-open")
+            probe = self.state == "half-open"
+            if probe:
+                self._expire_probes(now, call)
+                refused = len(self.probes) >= self.settings.probes - self.probes_succeeded
+            else:
+                refused = self.state != "closed"
+            if not refused:
+                admission = Admission(self, self.generation, probe)
+                if probe:
+                    self.probes.append(admission)
+        self.deliver()
+        if refused:
+            if not self.settings.shadow:
+                raise self.rejection(call)
+            return Admission(self, Generation(), probe=False)
+        return admission
+
+    def rejection(self, call: Call) -> Rejected:
+        """The error for a call that this circuit refuses."""
+        now, until = call.runtime.now(), self.open_until
+        retry_after = None
+        if self.state == "open":
+            retry_after = self.settings.open_for if until is None else max(0.0, until - now)
+        elif self.state == "half-open":
+            retry_after = self._lease(call)
+        when = "" if retry_after is None else f"; it may close in {retry_after:.3g} s"
+        return call.rejected(
+            CircuitOpen, f"the circuit for {self.label} is {self.state}{when}", key=self.label, retry_after=retry_after
+        )
+
+    def await_body(self, admission: Admission, call: Call, now: float) -> None:
+        """Its headers were good: the verdict is its body's, or success when it falls due."""
+        admission.call = call
+        admission.due = now + self._lease(call)
+        with self._lock:
+            self.pending[admission] = None
+
+    def report(
+        self,
+        admission: Admission,
+        verdict: Verdict,
+        now: float,
+        coin: Callable[[], float],
+        retry_after: float | None = None,
+    ) -> None:
+        """How an admitted call ended. `coin` jitters the open time if that opens the circuit."""
+        with self._lock:
+            self.pending.pop(admission, None)
+            self._settle_due(now)
+            if self._count(admission, verdict, now):
+                self._open(now, coin, retry_after)
+        if self._notices:
+            self.deliver()
+
+    def _count(self, admission: Admission, verdict: Verdict, now: float) -> bool:
+        """Count a verdict. True if the circuit must open for it."""
+        first, admission.settled = not admission.settled, True
+        broke_later = admission.counted and verdict == "failure"
+        if admission.generation is not self.generation or not (first or broke_later):
+            return False
+        if admission.probe:
+            return self._count_probe(admission, verdict, first)
+        if verdict == "neutral":
+            return False
+        failed = verdict == "failure"
+        slow = admission.slow and first
+        self.failed_in_a_row = self.failed_in_a_row + 1 if failed else 0
+        self.window.add(now, failed, slow)
+        return (failed or slow) and self._tripped()
+
+    def _count_probe(self, admission: Admission, verdict: Verdict, first: bool) -> bool:
+        if first:
+            if admission not in self.probes:
+                return False  # it had lost its place to its lease
+            self.probes.remove(admission)
+        if verdict == "success":
+            self.probes_succeeded += 1
+            if self.probes_succeeded >= self.settings.probes:
+                self._become("closed")
+        return verdict == "failure"
+
+    def _tripped(self) -> bool:
+        settings, window = self.settings, self.window
+        if settings.consecutive is not None and self.failed_in_a_row >= settings.consecutive:
+            return True
+        if window.calls < settings.minimum_calls:
+            return False
+        return window.failures >= settings.failure_rate * window.calls or (
+            settings.slow_call is not None and window.slow >= settings.slow_rate * window.calls
+        )
+
+    def _settle_due(self, now: float) -> None:
+        """Give the verdicts that fell due, and take back what was dropped."""
+        while self.orphans:
+            dropped = self.orphans.popleft()
+            self.pending.pop(dropped, None)
+            self._count(dropped, "neutral", now)
+        while self.pending:
+            admission = next(iter(self.pending))
+            if admission.due > now:
+                return
+            del self.pending[admission]
+            self._count(admission, "success", now)
+            admission.counted = True
+
+    def _expire_probes(self, now: float, call: Call) -> None:
+        """Take back the places of probes that never reported. One with good headers has until it falls due."""
+        lease = self._lease(call)
+        self.probes = [p for p in self.probes if p.sent_at is None or now - p.sent_at <= lease or p in self.pending]
+
+    def _lease(self, call: Call) -> float:
+        limit = call.chain.attempt_timeout
+        return limit if limit < INF else self.settings.open_for
+
+    # -- transitions
+
+    def open_time(self, coin: Callable[[], float]) -> float:
+        """How long to stay open: doubling with each failed probe, jittered, bounded."""
+        settings = self.settings
+        spread = 1 + JITTER * (2 * coin() - 1)
+        return min(settings.open_for * 2.0 ** min(self.reopened, 60) * spread, settings.max_open_for)
+
+    def _open(self, now: float, coin: Callable[[], float], retry_after: float | None) -> None:
+        if self.state == "half-open":
+            self.reopened += 1
+        asked = min(retry_after or 0.0, self.settings.max_open_for)
+        self._become("open")
+        self.open_until = now + max(self.open_time(coin), asked)
+
+    def _become(self, new: Name) -> None:
+        """Under the lock: a new state and generation."""
+        old, self.state = self.state, new
+        previous, self.generation = self.generation, Generation()
+        if new in ("open", "isolated") and not self.settings.shadow:
+            previous.revoked = True
+            self._to_wake += previous.waiters
+        self.probes, self.probes_succeeded = [], 0
+        self.open_until = None
+        self.pending.clear()
+        if new == "closed":
+            self.reopened = self.failed_in_a_row = 0
+            self.window.clear()
+        if old != new:
+            self._notices.append((old, new))
+
+    def force(self, new: Name, *, forget: bool = False) -> None:
+        """An operator's transition."""
+        with self._lock:
+            if forget:
+                self.reopened = 0
+                self.failed_in_a_row = 0
+                self.window.clear()
+            self._become(new)
+        self.deliver()
+
+    def deliver(self) -> None:
+        """Outside the lock: wake whom a transition revoked, tell who listens, in order."""
+        waiters, self._to_wake = self._to_wake, []
+        for waiter in waiters:
+            waiter.wake()
+        while self._notices:
+            with self._lock:
+                if self._notifying or not self._notices:
+                    return
+                self._notifying = True
+                old, new = self._notices.popleft()
+            try:
+                self._tell(old, new)
+            finally:
+                self._notifying = False
+
+    def _tell(self, old: Name, new: Name) -> None:
+        logger.warning("circuit %s: %s -> %s", self.label, old, new)
+        self.circuit.breaker.tell(old, new)
+        notify(tuple(self._listeners), CircuitChanged(endpoint=None, key=self.label, old=old, new=new))
+
+    # -- state
+
+    def idle(self, now: float) -> bool:
+        """Whether forgetting it changes nothing that a call could notice soon."""
+        return self.state == "closed" and not self.pending
+
+    def snapshot(self) -> dict[str, Any]:
+        """Plain data."""
+        return {
+            "state": self.state,
+            "calls": self.window.calls,
+            "failures": self.window.failures,
+            "slow": self.window.slow,
+            "probes": len(self.probes),
+        }
+
+    def __repr__(self) -> str:
+        return f"<Circuit {self.label} {self.state} {self.window.failures}/{self.window.calls} failed>"

@@ -1,0 +1,310 @@
+"""Clients, transports and pools, written once for every HTTP library.
+
+A family module (`seawall.httpx`) joins each of these with the base class of its library:
+
+    class AsyncTransport(_clients.AsyncTransport, httpx.AsyncBaseTransport): ...
+"""
+
+from collections.abc import Iterable, Mapping
+from types import TracebackType
+from typing import Any, Self
+
+from . import _check
+from ._call import INF, MARK
+from ._endpoints import Endpoints
+from ._events import Listener
+from ._family import Family
+from ._pool import Shards
+from ._proxies import environment_proxies
+from ._stack import EMPTY, Stack
+from ._state import State
+from ._transport import Core, Policies, current, handle_async, handle_sync
+from .runtime.threads import THREADS
+
+
+class Protected:
+    """What sync and async transports share."""
+
+    family: Family
+    driver: str
+    core: Core
+    inner: Any
+
+    def __init__(
+        self,
+        policies: Policies = None,
+        *,
+        transport: Any = None,
+        state: State | None = None,
+        listeners: Iterable[Listener] = (),
+    ) -> None:
+        handler = "handle_request" if self.driver == "sync" else "handle_async_request"
+        if transport is not None and not hasattr(transport, handler):
+            raise TypeError(
+                f"{type(self).__name__}: transport must be an {self.driver} transport of {self.family.name} "
+                f"(something with {handler}), not {transport!r}"
+            )
+        self.inner = self.new_pool() if transport is None else transport
+        pooled = isinstance(self.inner, Connections)
+        self.core = Core(
+            policies,
+            family=self.family,
+            body=self.family.sync_body if self.driver == "sync" else self.family.async_body,
+            transport=self.inner,
+            shards=self.inner.shards if pooled else None,
+            state=state,
+            listeners=listeners,
+            driver=self.driver,
+        )
+
+    def new_pool(self) -> Any:
+        """The default inner transport."""
+        raise NotImplementedError
+
+    @property
+    def state(self) -> State:
+        """What the policies remember: circuits, limits, throttles, budgets."""
+        return self.core.state
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} around {self.inner!r}>"
+
+
+class AsyncTransport(Protected):
+    """Policies around an async transport."""
+
+    driver = "async"
+
+    async def handle_async_request(self, request: Any) -> Any:
+        return await handle_async(self.core, request)
+
+    async def aclose(self) -> None:
+        """Close the inner transport."""
+        self.core.close()
+        await self.inner.aclose()
+
+    async def __aenter__(self) -> Self:
+        await self.inner.__aenter__()
+        return self
+
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None = None,
+        exc_value: BaseException | None = None,
+        traceback: TracebackType | None = None,
+    ) -> None:
+        self.core.close()
+        await self.inner.__aexit__(exc_type, exc_value, traceback)
+
+
+class Transport(Protected):
+    """Policies around a sync transport."""
+
+    driver = "sync"
+
+    def handle_request(self, request: Any) -> Any:
+        return handle_sync(self.core, request)
+
+    def close(self) -> None:
+        """Close the inner transport."""
+        self.core.close()
+        self.inner.close()
+
+    def __enter__(self) -> Self:
+        self.inner.__enter__()
+        return self
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None = None,
+        exc_value: BaseException | None = None,
+        traceback: TracebackType | None = None,
+    ) -> None:
+        self.core.close()
+        self.inner.__exit__(exc_type, exc_value, traceback)
+
+
+class Connections:
+    """What sync and async pools share."""
+
+    family: Family
+    library: Any  # the HTTP library
+    driver: str
+
+    def __init__(
+        self,
+        max_connections: int | None = 100,
+        *,
+        max_keepalive: int | None = 20,
+        keepalive_expiry: float | None = 5.0,
+        http1: bool = True,
+        http2: bool = False,
+        verify: Any = True,
+        cert: Any = None,
+        trust_env: bool = True,
+        proxy: Any = None,
+        uds: str | None = None,
+        local_address: str | None = None,
+        retries: int = 0,
+        socket_options: Iterable[Any] | None = None,
+    ) -> None:
+        owner, library = type(self).__name__, self.library
+        _check.integer(owner, "max_connections", max_connections, least=1, optional=True)
+        _check.integer(owner, "max_keepalive", max_keepalive, least=0, optional=True)
+        _check.number(owner, "keepalive_expiry", keepalive_expiry, least=0, optional=True)
+        if isinstance(proxy, str | library.URL):
+            proxy = library.Proxy(proxy)
+        options = {
+            # one context for all: it takes 20 ms and most of a megabyte to make
+            "verify": library.create_ssl_context(verify=verify, cert=cert, trust_env=trust_env),
+            "trust_env": trust_env,
+            "http1": http1,
+            "http2": http2,
+            "limits": library.Limits(max_connections=1, max_keepalive_connections=1, keepalive_expiry=keepalive_expiry),
+            "proxy": proxy,
+            "uds": uds,
+            "local_address": local_address,
+            "retries": retries,
+            "socket_options": None if socket_options is None else list(socket_options),
+        }
+        transport = library.HTTPTransport if self.driver == "sync" else library.AsyncHTTPTransport
+        self.shards = Shards(
+            lambda: transport(**options),
+            INF if max_connections is None else max_connections,
+            INF if max_keepalive is None else max_keepalive,
+            INF if keepalive_expiry is None else keepalive_expiry,
+            wired=self.driver == "sync",
+        )
+        self.core = Core(
+            EMPTY,
+            family=self.family,
+            body=self.family.sync_body if self.driver == "sync" else self.family.async_body,
+            transport=None,
+            shards=self.shards,
+            state=None,
+            listeners=(),
+            driver=self.driver,
+            traced=False,
+        )
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self.shards!r}>"
+
+
+class AsyncPool(Connections):
+    """A pool of single connections, as an async transport."""
+
+    driver = "async"
+
+    async def handle_async_request(self, request: Any) -> Any:
+        return await handle_async(self.core, request)
+
+    async def aclose(self) -> None:
+        """Close every connection that lives in the running loop."""
+        runtime = current()
+        await self.shards.close_all(self.shards.close(runtime.home()), runtime)
+
+
+class Pool(Connections):
+    """A pool of single connections, as a sync transport."""
+
+    driver = "sync"
+
+    def handle_request(self, request: Any) -> Any:
+        return handle_sync(self.core, request)
+
+    def close(self) -> None:
+        """Close every connection."""
+        for transport in self.shards.close(THREADS.home()):
+            transport.close()
+
+
+class FrontDoor:
+    """What sync and async clients share: httpx's own options, turned into protected transports."""
+
+    library: Any  # the HTTP library
+    transport_type: type[Protected]
+    pool_type: type[Connections]
+
+    def __init__(
+        self,
+        policies: Policies = None,
+        *,
+        state: State | None = None,
+        listeners: Iterable[Listener] = (),
+        verify: Any = True,
+        cert: Any = None,
+        trust_env: bool = True,
+        http1: bool = True,
+        http2: bool = False,
+        proxy: Any = None,
+        mounts: Mapping[str, Any] | None = None,
+        limits: Any = None,
+        transport: Any = None,
+        **options: Any,
+    ) -> None:
+        if not isinstance(policies, Stack | Endpoints | None):
+            raise TypeError(f"{type(self).__name__}: policies must be a Stack, Endpoints or None, not {policies!r}")
+        if limits is None:
+            limits = self.library.Limits(max_connections=100, max_keepalive_connections=20)
+        self._shared_state = State() if state is None else state
+        listeners = tuple(listeners)
+        context: Any = None
+
+        def pool(proxy: Any = None) -> Connections:
+            nonlocal context
+            if context is None:
+                context = self.library.create_ssl_context(verify=verify, cert=cert, trust_env=trust_env)
+            return self.pool_type(
+                limits.max_connections,
+                max_keepalive=limits.max_keepalive_connections,
+                keepalive_expiry=limits.keepalive_expiry,
+                http1=http1,
+                http2=http2,
+                verify=context,
+                trust_env=trust_env,
+                proxy=proxy,
+            )
+
+        def protected(inner: Any) -> Protected:
+            wrapped = self.transport_type(policies, transport=inner, state=self._shared_state, listeners=listeners)
+            wrapped.core.owned = True
+            return wrapped
+
+        routes: dict[str, Any] = {}
+        if proxy is not None:
+            routes["all://"] = pool(proxy)
+        elif trust_env and transport is None:
+            routes = {pattern: url and pool(url) for pattern, url in environment_proxies().items()}
+        routes.update(mounts or {})
+        super().__init__(
+            transport=protected(pool() if transport is None else transport),
+            mounts={pattern: None if inner is None else protected(inner) for pattern, inner in routes.items()},
+            http1=http1,
+            http2=http2,
+            trust_env=trust_env,
+            **options,
+        )  # type: ignore[call-arg]  # the library's client comes next in the order of bases
+
+    @property
+    def state(self) -> State:
+        """What the policies remember: circuits, limits, throttles, budgets."""
+        return self._shared_state
+
+
+class AsyncClient(FrontDoor):
+    """An async client whose transports are protected."""
+
+    async def send(self, request: Any, **options: Any) -> Any:
+        """As the library's own. A request that is sent again is a new call, with a deadline of its own."""
+        request.extensions.pop(MARK, None)
+        return await super().send(request, **options)  # type: ignore[misc]
+
+
+class Client(FrontDoor):
+    """A sync client whose transports are protected."""
+
+    def send(self, request: Any, **options: Any) -> Any:
+        """As the library's own. A request that is sent again is a new call, with a deadline of its own."""
+        request.extensions.pop(MARK, None)
+        return super().send(request, **options)  # type: ignore[misc]

@@ -1,0 +1,106 @@
+"""What Seawall needs of an HTTP library. The core never imports one: a family is made of its module.
+
+Everything here is public API of httpx (and of libraries with its interface), with one exception that is
+marked: where a streamed request body comes from.
+"""
+
+import inspect
+from collections.abc import Callable
+from types import ModuleType
+from typing import Any
+
+from . import _errors as errors
+from ._body import AsyncBodyMixin, SyncBodyMixin
+
+
+class Family:
+    """One HTTP library: its exception tree, its stream classes, and our errors and bodies within them."""
+
+    def __init__(self, module: ModuleType, home: str) -> None:
+        lib: Any = module
+        self.name = module.__name__
+        self.bytes_stream = lib.ByteStream
+        self.transport_error = lib.TransportError
+        self.timeout = lib.TimeoutException
+        self.not_sent = (lib.ConnectError, lib.ConnectTimeout)
+        self.disconnected = lib.RemoteProtocolError
+        timeouts = (lib.ConnectTimeout, lib.ReadTimeout, lib.WriteTimeout)
+        self.errors = {
+            kind: _joined(kind, base, home)
+            for kind, base in (
+                (errors.CircuitOpen, lib.TransportError),
+                (errors.QueueFull, lib.TransportError),
+                (errors.WaitTooLong, lib.PoolTimeout),
+                (errors.TimedOut, lib.TimeoutException),
+            )
+        }
+        self.failures = (lib.NetworkError, lib.RemoteProtocolError, lib.ProxyError, *timeouts, errors.TimedOut)
+        """What says that the server, or the way to it, fails."""
+        self.transient = self.failures
+        """What another attempt may mend."""
+        self.async_body = type("AsyncBody", (AsyncBodyMixin, lib.AsyncByteStream), {"__module__": home})
+        self.sync_body = type("SyncBody", (SyncBodyMixin, lib.SyncByteStream), {"__module__": home})
+        self._request = lib.Request
+
+    @staticmethod
+    def set_request(error: Any, request: Any) -> None:
+        """Tell an error of the library which request it belongs to, if it does not know yet."""
+        try:
+            error.request  # noqa: B018 - the property raises while it is not set
+        except RuntimeError:
+            error.request = request
+
+    def with_header(self, request: Any, name: str, value: str) -> Any:
+        """A copy of a request with one more header."""
+        headers = request.headers.copy()
+        headers[name] = value
+        return self._request(
+            request.method, request.url, headers=headers, stream=request.stream, extensions=request.extensions
+        )
+
+    def replay(self, request: Any) -> Callable[[], None] | None:
+        """How to make a request's body ready to be sent again, or None if it cannot be.
+
+        Bytes replay, and so do containers of bytes; files rewind to where they stand now; whatever can be iterated
+        only once is never replayed.
+        """
+        stream = request.stream
+        if type(stream) is self.bytes_stream:
+            return _ready
+        fields = getattr(stream, "fields", None)
+        if fields is not None:  # multipart: httpx itself rewinds its files, if they can be
+            files = [getattr(field, "file", b"") for field in fields]
+            return _ready if all(isinstance(file, str | bytes) or _seekable(file) for file in files) else None
+        # the one private attribute: no public one tells what a streamed body is made of
+        source = getattr(stream, "_stream", None)
+        if source is None:
+            return None
+        if hasattr(source, "read"):
+            return _rewind(source) if _seekable(source) else None
+        if hasattr(source, "__aiter__"):
+            return None if aiter(source) is source else _ready
+        return None if iter(source) is source else _ready
+
+    def __repr__(self) -> str:
+        return f"<Family {self.name}>"
+
+
+def _joined(kind: type[errors.SeawallError], base: type[Exception], home: str) -> Any:
+    """Our error within the library's exception tree."""
+    return type(kind.__name__, (kind, base), {"__module__": home, "__doc__": kind.__doc__})
+
+
+def _ready() -> None:
+    """Nothing to do: the body can be iterated again as it is."""
+
+
+def _seekable(file: Any) -> bool:
+    seekable = getattr(file, "seekable", None)
+    if seekable is None or inspect.iscoroutinefunction(seekable) or inspect.iscoroutinefunction(file.seek):
+        return False
+    return bool(seekable())
+
+
+def _rewind(file: Any) -> Callable[[], None]:
+    position = file.tell()
+    return lambda: file.seek(position) and None

@@ -1,0 +1,110 @@
+"""The central abstraction: a policy is one coroutine, and a chain is policies around a leaf.
+
+    Next = Callable[[Call], Awaitable[Response]]
+
+Settings, state and I/O stay apart: a policy's fields are frozen and comparable, its state is what
+`new_state` returns (one per key), and `handle` does the work, reaching clocks and waiting only through
+`call.runtime`. A chain is bound once per endpoint and key and cached in the `State`.
+"""
+
+from collections.abc import Awaitable, Callable, Hashable
+from typing import Any, Generic, Literal, TypeVar
+
+from ._call import INF, Call
+
+S = TypeVar("S")
+Next = Callable[[Call], Awaitable[Any]]
+Key = Literal["origin", "endpoint", "client"] | Callable[[Any], Hashable]
+
+
+class Policy(Generic[S]):
+    """One capability, for every runtime at once. Subclass it as a frozen dataclass:
+
+        @dataclass(frozen=True, kw_only=True, slots=True)
+        class Log(seawall.Policy[None]):
+            async def handle(self, call, state, next):
+                print("sending", call.request.url.host)
+                response = await next(call)
+                print("got", response.status_code)
+                return response
+
+    `key` and `name` may be fields or class attributes. `key` says how state is partitioned: by "origin"
+    (scheme, host, port; the default), by "endpoint" (the pattern), by "client" (one for all), or by what a
+    function of the request returns. Policies of one `name` share state across patterns.
+    """
+
+    __slots__ = ()
+    key: Key = "origin"
+    name: str | None = None
+
+    def new_state(self) -> S:
+        """A fresh state for one key. None by default."""
+        return None  # type: ignore[return-value]
+
+    async def handle(self, call: Call, state: S, next: Next) -> Any:
+        """Do the policy's work around `await next(call)`, and return a response or raise."""
+        raise NotImplementedError(f"{type(self).__name__} must define: async def handle(self, call, state, next)")
+
+    def bind(self, state: S, next: Next) -> Next:
+        """This policy around `next`, with its state. Called once per endpoint and key."""
+        handle = self.handle
+
+        def bound(call: Call) -> Awaitable[Any]:
+            return handle(call, state, next)
+
+        return bound
+
+    def unsupported(self, driver: str) -> str | None:
+        """Why this policy cannot run under a driver ("sync", "async"), or None if it can."""
+        return None
+
+
+class Chain:
+    """The policies of one endpoint and key, bound and ready."""
+
+    __slots__ = (
+        "attempt_timeout", "body", "cells", "endpoint", "enter", "family", "label",
+        "listeners", "origin", "seen", "shards", "timed", "transport", "used",
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        *,
+        enter: Next,
+        endpoint: str,
+        origin: Hashable,
+        family: Any,
+        body: type,
+        transport: Any,
+        shards: Any = None,
+        listeners: tuple[Any, ...] = (),
+        attempt_timeout: float = INF,
+        cells: tuple[Any, ...] = (),
+        timed: bool = False,
+    ) -> None:
+        self.enter = enter
+        self.endpoint = endpoint
+        self.origin = origin
+        self.label = label(origin)
+        self.family = family
+        self.body = body
+        self.transport = transport
+        self.shards = shards
+        self.listeners = listeners
+        self.attempt_timeout = attempt_timeout
+        self.cells = cells
+        self.timed = timed  # whether a Timeout bounds the call
+        self.used = 0.0
+        self.seen = 0.0
+
+    def __repr__(self) -> str:
+        return f"<Chain {self.endpoint!r} for {self.label}>"
+
+
+def label(key: Hashable) -> Hashable:
+    """An origin as people write it; any other key as it is."""
+    if isinstance(key, tuple) and len(key) == 3 and isinstance(key[0], str) and isinstance(key[1], str):
+        scheme, host, port = key
+        host = f"[{host}]" if ":" in host else host
+        return f"{scheme}://{host}" if port is None else f"{scheme}://{host}:{port}"
+    return key

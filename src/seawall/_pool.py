@@ -1,0 +1,217 @@
+"""One permit, one connection: a pool of transports that hold a single connection each.
+
+A permit is a connection. Calls wait for one in our own line (by rank, origins taking turns), never inside the HTTP
+library, whose pool does work proportional to queue times connections on every event, and keeps a connection for
+ever when a request is cancelled at the wrong moment. A shard is one transport with room for one connection:
+
+- taken: the most recently used live one of the same home and origin; else a new one; when all are
+  taken up by other origins, the least recently used idle one makes room.
+- given back: kept if its request ended well; discarded if it was cancelled, broke, or was abandoned.
+- idle: at most `max_keepalive`, none for longer than `keepalive_expiry`; closed from the old end, inline, by
+  whoever next uses the pool.
+
+`_lock` guards the idle shards; permits have their own (`Slots`). Decisions are made under the lock and return what is
+to be closed; closing happens outside it, in the home (event loop) where the connection lives.
+"""
+
+import os
+import threading
+import weakref
+from collections import OrderedDict, deque
+from collections.abc import Callable, Hashable
+from typing import Any
+
+from ._body import End, Hold
+from ._call import Call
+from ._slots import Slots
+from .runtime import Runtime
+from .runtime.threads import Wire
+
+_living: "weakref.WeakSet[Shards]" = weakref.WeakSet()
+
+
+class Shard:
+    """A transport with room for one connection."""
+
+    __slots__ = ("home", "idle_since", "network", "origin", "transport", "used", "wire")
+
+    def __init__(self, transport: Any, home: Hashable, origin: Hashable, wire: Wire | None) -> None:
+        self.transport = transport
+        self.home = home
+        self.origin = origin
+        self.wire = wire
+        self.network: Any = None  # the connection's network stream, once a response told of it
+        self.used = False
+        self.idle_since = 0.0
+
+    def alive(self) -> bool:
+        """Whether its connection is still of use: an idle one that can be read from has been closed by the server."""
+        return self.network is None or not self.network.get_extra_info("is_readable")
+
+    def __repr__(self) -> str:
+        return f"<Shard for {self.origin} {'used' if self.used else 'new'}>"
+
+
+class Lease(Hold):
+    """A shard, and with it a permit, held until the response's body ends."""
+
+    __slots__ = ("pool", "runtime", "shard")
+
+    def __init__(self, pool: "Shards", shard: Shard, runtime: Runtime) -> None:
+        self.pool = pool
+        self.shard = shard
+        self.runtime = runtime
+
+    def settle(self, end: End, error: BaseException | None) -> list[Any]:
+        return self.pool.put(self.shard, self.runtime.now(), keep=end == "read")
+
+    def abandon(self) -> None:
+        self.pool.abandoned.append(self.shard)
+        self.pool.slots.orphan()
+
+
+class Shards:
+    """The permits and connections of one pool."""
+
+    def __init__(
+        self,
+        build: Callable[[], Any],
+        max_connections: float,
+        max_keepalive: float,
+        keepalive_expiry: float,
+        wired: bool,
+    ) -> None:
+        self._build = build
+        self._wired = wired
+        self.max_connections = max_connections
+        self.max_keepalive = max_keepalive
+        self.keepalive_expiry = keepalive_expiry
+        self.reset()
+        _living.add(self)
+
+    def reset(self) -> None:
+        """Start afresh, as in a forked child: connections belong to the process that made them."""
+        self.slots = Slots(self.max_connections)
+        self.abandoned: deque[Shard] = deque()
+        self._lock = threading.Lock()
+        self._idle: OrderedDict[Shard, None] = OrderedDict()  # the longest idle first
+        self._by_place: dict[Hashable, deque[Shard]] = {}  # the same, by home and origin
+        self._condemned: list[Shard] = []
+        self._out: set[Shard] = set()
+
+    async def reserve(self, call: Call) -> Shard:
+        """Wait in line for a permit and turn it into a shard."""
+        slots, runtime = self.slots, call.runtime
+        if not slots.try_enter():
+            until = call.deadline
+            timeout = (call.request.extensions.get("timeout") or {}).get("pool")
+            if timeout is not None:
+                until = min(until, runtime.now() + timeout)
+            await slots.enter(call, until, owner="pool", key=None, flow=call.chain.origin)
+        try:
+            shard, closing = self._take(runtime.home(), call.chain.origin, runtime.now())
+            if closing:
+                await self.close_all(closing, runtime)
+        except BaseException:
+            slots.release()
+            raise
+        return shard
+
+    def put(self, shard: Shard, now: float, *, keep: bool) -> list[Any]:
+        """Give a shard back. Returns transports to be closed here."""
+        with self._lock:
+            self._out.discard(shard)
+            if keep:
+                shard.idle_since = now
+                self._idle[shard] = None
+                self._by_place.setdefault((shard.home, shard.origin), deque()).append(shard)
+            else:
+                self._condemned.append(shard)
+            self._expired(now)
+            closing = self._at_home(shard.home) if self._condemned or self.abandoned else []
+        self.slots.release()
+        return closing
+
+    async def close_all(self, closing: list[Any], runtime: Runtime) -> None:
+        """Close what a decision took out."""
+        for transport in closing:
+            await runtime.close(transport)
+
+    def close(self, home: Hashable) -> list[Any]:
+        """Take every idle shard out. Returns the transports to be closed at this home."""
+        with self._lock:
+            self._condemned += self._idle
+            self._condemned += self._out
+            self._idle.clear()
+            self._by_place.clear()
+            self._out.clear()
+            return self._at_home(home)
+
+    def _take(self, home: Hashable, origin: Hashable, now: float) -> tuple[Shard, list[Any]]:
+        with self._lock:
+            self._expired(now)
+            place = home, origin
+            mine = self._by_place.get(place)
+            shard = None
+            while mine and shard is None:
+                shard = mine.pop()
+                del self._idle[shard]
+                if not shard.alive():
+                    self._condemned.append(shard)
+                    shard = None
+            if mine is not None and not mine:
+                del self._by_place[place]
+            if shard is None:
+                if len(self._idle) + len(self._out) >= self.max_connections and self._idle:
+                    self._condemn_oldest()
+                shard = Shard(self._build(), home, origin, Wire() if self._wired else None)
+            self._out.add(shard)
+            closing = self._at_home(home) if self._condemned or self.abandoned else []
+        return shard, closing
+
+    def _expired(self, now: float) -> None:
+        """Under the lock: condemn what has been idle too long, or is one too many."""
+        # a call that was granted a permit, or is about to be, has not taken its shard yet
+        coming = self.slots.in_use - len(self._out) - 1 + bool(self.slots.waiting)
+        keep = self.max_keepalive + max(0, coming)
+        while self._idle and (
+            len(self._idle) > keep or now - next(iter(self._idle)).idle_since > self.keepalive_expiry
+        ):
+            self._condemn_oldest()
+
+    def _condemn_oldest(self) -> None:
+        shard, _ = self._idle.popitem(last=False)
+        mine = self._by_place[shard.home, shard.origin]
+        mine.popleft()
+        if not mine:
+            del self._by_place[shard.home, shard.origin]
+        self._condemned.append(shard)
+
+    def _at_home(self, home: Hashable) -> list[Any]:
+        """Under the lock: the condemned that can be closed here. Those of a closed loop are beyond closing."""
+        while self.abandoned:
+            shard = self.abandoned.popleft()
+            self._out.discard(shard)
+            self._condemned.append(shard)
+        here = [shard.transport for shard in self._condemned if shard.home is home]
+        self._condemned = [s for s in self._condemned if s.home is not home and not _gone(s.home)]
+        return here
+
+    def __repr__(self) -> str:
+        return (
+            f"<{self.slots.in_use}/{self.max_connections:g} connections in use, {len(self._idle)} idle, "
+            f"{self.slots.waiting} calls waiting>"
+        )
+
+
+def _gone(home: Any) -> bool:
+    is_closed = getattr(home, "is_closed", None)
+    return bool(is_closed is not None and is_closed())
+
+
+def _after_fork() -> None:
+    for shards in list(_living):
+        shards.reset()
+
+
+os.register_at_fork(after_in_child=_after_fork)

@@ -1,0 +1,151 @@
+"""A number of slots and the line before them: the state of a concurrency limit, and of a pool's permits.
+
+Invariant: `in_use` counts granted slots, and no call waits while a slot is free. A slot that is given back
+is handed to the next in line, never returned to the counter and raced for.
+
+`_lock` guards `in_use` and the queue. Wakes are delivered outside it. A ticket's `state` is the truth about
+a grant: a waiter that was cancelled, or whose circuit opened, just after it was granted passes the slot on.
+"""
+
+import threading
+from collections import deque
+from collections.abc import Hashable
+from typing import Any
+
+from ._body import End, Hold
+from ._call import INF, Call
+from ._errors import QueueFull, WaitTooLong
+from ._queue import AGEING, Queue, Ticket
+
+
+class Slots:
+    """`limit` slots; at most `bound` calls in line (None: any number)."""
+
+    def __init__(self, limit: float, bound: int | None = None) -> None:
+        self.limit = limit
+        self.bound = INF if bound is None else bound
+        self.in_use = 0
+        self._queue = Queue()
+        self._lock = threading.Lock()
+        self._orphans: deque[None] = deque()
+
+    @property
+    def waiting(self) -> int:
+        """How many calls are in line."""
+        return self._queue.waiting
+
+    def try_enter(self) -> bool:
+        """Take a free slot, if nobody is in line for it."""
+        with self._lock:
+            free = self.in_use < self.limit and not self._queue.waiting
+            if free:
+                self.in_use += 1
+        if self._orphans:
+            self._drain()
+        return free
+
+    def release(self) -> None:
+        """Give a slot back: to the next in line, or to the free ones."""
+        with self._lock:
+            ticket = self._next()
+        if ticket is not None:
+            self._deliver(ticket)
+        if self._orphans:
+            self._drain()
+
+    def orphan(self) -> None:
+        """Give a slot back from `__del__`, which may have interrupted a holder of the lock.
+
+        Whoever holds the lock looks for orphans after letting go of it, so none is forgotten.
+        """
+        self._orphans.append(None)
+        self._drain()
+
+    async def enter(self, call: Call, until: float, *, owner: str, key: Hashable, flow: Hashable) -> None:
+        """Wait in line for a slot, at most to time `until`."""
+        runtime = call.runtime
+        arrived = runtime.now()
+        ticket = Ticket(runtime.waiter(), arrived - AGEING * call.options.priority, flow)
+        with self._lock:
+            if self.in_use < self.limit and not self._queue.waiting:
+                self.in_use += 1
+                return
+            if self._queue.waiting >= self.bound:
+                waiting = self._queue.waiting
+            else:
+                waiting = -1
+                self._queue.push(ticket)
+        if waiting >= 0:
+            raise call.rejected(QueueFull, f"{owner}: {waiting} calls already wait in line", key=key)
+        try:
+            await call.wait(ticket.waiter, until)
+        except BaseException:
+            if not self._leave(ticket):
+                self.release()
+            raise
+        finally:
+            call.trail.queued += runtime.now() - arrived
+        if self._leave(ticket):
+            waited = runtime.now() - arrived
+            raise call.rejected(WaitTooLong, f"{owner}: no slot within {waited:.3g} s of waiting in line", key=key)
+
+    def _leave(self, ticket: Ticket) -> bool:
+        """Leave the line. False if the ticket had been granted: its slot is the caller's."""
+        with self._lock:
+            waiting = ticket.state == "waiting"
+            if waiting:
+                self._queue.discard(ticket)
+        if self._orphans:
+            self._drain()
+        return waiting
+
+    def _next(self) -> Ticket | None:
+        """Under the lock: one slot came free. Who gets it? None: nobody, it is free."""
+        ticket = self._queue.pop() if self._queue.waiting and self.in_use <= self.limit else None
+        if ticket is None:
+            self.in_use -= 1
+        return ticket
+
+    def _deliver(self, ticket: Ticket | None) -> None:
+        """Wake who was granted; what cannot be woken passes its slot on."""
+        while ticket is not None and not ticket.waiter.wake():
+            with self._lock:
+                ticket = self._next()
+
+    def _drain(self) -> None:
+        while self._orphans and self._lock.acquire(blocking=False):
+            granted = []
+            try:
+                while self._orphans:
+                    self._orphans.popleft()
+                    granted.append(self._next())
+            finally:
+                self._lock.release()
+            for ticket in granted:
+                self._deliver(ticket)
+
+    def snapshot(self) -> dict[str, Any]:
+        """Plain data: the limit, slots in use, calls waiting."""
+        return {"limit": self.limit, "in_use": self.in_use, "waiting": self._queue.waiting}
+
+    def idle(self, now: float) -> bool:
+        """Whether forgetting it changes nothing."""
+        return not self.in_use and not self._queue.waiting
+
+    def __repr__(self) -> str:
+        return f"<Slots {self.in_use}/{self.limit:g} in use, {self._queue.waiting} waiting>"
+
+
+class Permit(Hold):
+    """A slot held for as long as a response's body is open."""
+
+    __slots__ = ("slots",)
+
+    def __init__(self, slots: Slots) -> None:
+        self.slots = slots
+
+    def settle(self, end: End, error: BaseException | None) -> None:
+        self.slots.release()
+
+    def abandon(self) -> None:
+        self.slots.orphan()

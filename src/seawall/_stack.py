@@ -1,0 +1,192 @@
+"""Stacks: ordered policies, the first the outermost, refused where their order makes no sense."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from itertools import pairwise
+from typing import Any
+
+from ._errors import StackError
+from ._events import logger
+from ._policy import Policy
+from .policies.circuit_breaker import CircuitBreaker
+from .policies.concurrency_limit import ConcurrencyLimit
+from .policies.idempotency_key import IdempotencyKey
+from .policies.retry import Retry
+from .policies.throttle import Throttle
+from .policies.timeout import Timeout
+
+AnyPolicy = Policy[Any]
+
+
+class Stack:
+    """Policies in order, the first outermost.
+
+        Stack(Timeout(30), Retry(), CircuitBreaker(), Timeout(10))
+
+    Recommended order: `Timeout` (the call) -> `IdempotencyKey` -> `Retry` -> `CircuitBreaker` ->
+    `ConcurrencyLimit` -> `Throttle` -> `ReadBody` -> `Timeout` (an attempt). Raises `StackError`, with the
+    reason, for an order that could not work. Stacks are immutable; equal policies make equal stacks.
+    """
+
+    __slots__ = ("attempt_timeout", "policies")
+
+    def __init__(self, *policies: AnyPolicy) -> None:
+        for policy in policies:
+            _check_policy(policy)
+        if not policies:
+            raise StackError("a Stack needs at least one policy; seawall.standard() is the recommended one")
+        _check_kinds(policies)
+        _check_order(policies)
+        _check_timeouts(policies)
+        self.attempt_timeout: float = min((t.seconds for t in _attempt_timeouts(policies)), default=float("inf"))
+        """Seconds that one attempt may take, `inf` where no inner `Timeout` bounds it."""
+        self.policies: tuple[AnyPolicy, ...] = tuple(_widened(p, self.attempt_timeout) for p in policies)
+
+    def replace(self, policy: AnyPolicy) -> "Stack":
+        """This stack with `policy` in the place of the one of its type and name.
+
+        Of several Timeouts the outermost is the one replaced. Raises `StackError` if there is none.
+        """
+        _check_policy(policy)
+        for index, present in enumerate(self.policies):
+            if type(present) is type(policy) and present.name == policy.name:
+                return Stack(*self.policies[:index], policy, *self.policies[index + 1 :])
+        named = f" named {policy.name!r}" if policy.name else ""
+        raise StackError(f"no {type(policy).__name__}{named} to replace in {self!r}; .then(...) appends one")
+
+    def without(self, *kinds: type[AnyPolicy]) -> "Stack":
+        """This stack without any policy of these types. Raises `StackError` if it has none of one."""
+        for kind in kinds:
+            if not isinstance(kind, type):
+                raise StackError(f"without takes policy types such as Retry, not {kind!r}")
+            if not any(isinstance(policy, kind) for policy in self.policies):
+                raise StackError(f"no {kind.__name__} to leave out of {self!r}")
+        return Stack(*(policy for policy in self.policies if not isinstance(policy, kinds)))
+
+    def then(self, *policies: AnyPolicy) -> "Stack":
+        """This stack with further policies inside it."""
+        return Stack(*self.policies, *policies)
+
+    def layers(self, skip: frozenset[str] = frozenset()) -> tuple[list[tuple[int, AnyPolicy]], float]:
+        """What a chain is made of: each policy that wraps a call, with its place, and the attempt's timeout.
+
+        A Timeout inside Retry is no layer: it is a number that the leaf keeps to.
+        """
+        kept = [(i, p) for i, p in enumerate(self.policies) if not skip or not _names(p) & skip]
+        inner = _attempt_timeouts(tuple(p for _, p in kept))
+        limit = min((timeout.seconds for timeout in inner), default=float("inf"))
+        return [(i, p) for i, p in kept if not any(p is timeout for timeout in inner)], limit
+
+    def __iter__(self) -> Iterator[AnyPolicy]:
+        return iter(self.policies)
+
+    def __len__(self) -> int:
+        return len(self.policies)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Stack) and self.policies == other.policies
+
+    def __hash__(self) -> int:
+        return hash(self.policies)
+
+    def __repr__(self) -> str:
+        return f"Stack({', '.join(map(repr, self.policies))})"
+
+
+EMPTY = Stack.__new__(Stack)
+"""No policies at all: what a bare pool runs. Users are refused one, since it would protect nothing."""
+EMPTY.policies, EMPTY.attempt_timeout = (), float("inf")
+
+
+def standard() -> Stack:
+    """The recommended stack.
+
+    | policy | values | why |
+    |---|---|---|
+    | `Timeout(30, body=False)` | 30 s for the call up to its response headers | nobody waits for ever; downloads may take longer |
+    | `Retry()` | 4 attempts, full jitter from 0.25 s to 20 s, a success-funded budget | survives blips, cannot make a storm |
+    | `CircuitBreaker(window=20)` | opens at 50 % of at least 20 calls in 20 s | stops sending to what is down |
+    | `ConcurrencyLimit(100)` | 100 requests in flight per origin | one slow origin cannot take everything |
+    | `Throttle(None)` | no rate of its own | waits when the server says so |
+    | `Timeout(10)` | 10 s for an attempt's response headers | a stuck attempt leaves time for another |
+    """  # noqa: E501 - a table
+    return Stack(
+        Timeout(30, body=False),
+        Retry(),
+        CircuitBreaker(window=20),
+        ConcurrencyLimit(100),
+        Throttle(None),
+        Timeout(10),
+    )
+
+
+def _names(policy: AnyPolicy) -> set[str]:
+    names = {type(policy).__name__.lower()}
+    return names | {policy.name} if policy.name else names
+
+
+def _check_policy(policy: object) -> None:
+    if isinstance(policy, type) and issubclass(policy, Policy):
+        raise StackError(f"a Stack holds policies, not their classes: write {policy.__name__}(...)")
+    if not isinstance(policy, Policy):
+        raise StackError(f"a Stack holds policies such as Retry(), not {policy!r}")
+
+
+def _check_kinds(policies: tuple[AnyPolicy, ...]) -> None:
+    seen: set[tuple[type, str | None]] = set()
+    for policy in policies:
+        kind = type(policy), policy.name
+        if kind in seen and not isinstance(policy, Timeout):
+            called = f"named {policy.name!r}" if policy.name else "without a name"
+            raise StackError(
+                f"two {kind[0].__name__} policies {called} in one Stack: give each a name= if both are meant"
+            )
+        seen.add(kind)
+
+
+def _check_order(policies: tuple[AnyPolicy, ...]) -> None:
+    retry = next((i for i, policy in enumerate(policies) if isinstance(policy, Retry)), None)
+    if retry is None:
+        return
+    for policy in policies[:retry]:
+        if isinstance(policy, ConcurrencyLimit | Throttle) and policy.key != "client":
+            kind = type(policy).__name__
+            raise StackError(
+                f"{kind} stands outside Retry: what it grants would be kept through backoff sleeps, or spent once for "
+                f'several attempts. Put it inside, or ask for it with key="client"'
+            )
+    for policy in policies[retry:]:
+        if isinstance(policy, IdempotencyKey):
+            raise StackError(
+                "IdempotencyKey stands inside Retry: each attempt would get a key of its own. Put it outside"
+            )
+
+
+def _check_timeouts(policies: tuple[AnyPolicy, ...]) -> None:
+    timeouts = [policy for policy in policies if isinstance(policy, Timeout)]
+    for outer, inner in pairwise(timeouts):
+        if inner.seconds >= outer.seconds:
+            raise StackError(
+                f"an inner Timeout must be shorter than an outer one: Timeout({inner.seconds:g}) stands inside "
+                f"Timeout({outer.seconds:g}) and could never expire"
+            )
+
+
+def _attempt_timeouts(policies: tuple[AnyPolicy, ...]) -> list[Timeout]:
+    """The Timeouts that bound an attempt: those inside Retry; without one, all but the outermost."""
+    retry = next((i for i, policy in enumerate(policies) if isinstance(policy, Retry)), None)
+    if retry is not None:
+        return [policy for policy in policies[retry:] if isinstance(policy, Timeout)]
+    return [policy for policy in policies if isinstance(policy, Timeout)][1:]
+
+
+def _widened(policy: AnyPolicy, attempt_timeout: float) -> AnyPolicy:
+    """A breaker whose window is too short to see its own attempts time out gets one that can."""
+    if not isinstance(policy, CircuitBreaker) or not policy.window < 2 * attempt_timeout < float("inf"):
+        return policy
+    logger.warning(
+        "CircuitBreaker(window=%g) widened to %g s, twice the attempt timeout, so that it can see attempts time out",
+        policy.window,
+        2 * attempt_timeout,
+    )
+    return replace(policy, window=2 * attempt_timeout)

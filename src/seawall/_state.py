@@ -1,0 +1,204 @@
+"""What Seawall remembers between calls: one cell of state per policy and key, bounded.
+
+A chain is the policies of one endpoint and key, bound to their cells. Chains are cached here, and a cell stays
+at least as long as a cached chain uses it: a cell that were evicted while a chain still held it would make two
+limits for one key. Eviction is second chance: a new chain makes the oldest ones show that they were used
+since they were last looked at, or that forgetting them would change something (an open circuit, a
+call in flight, a spent quota); the others go. So a look-up is one dict access and one time stamp.
+"""
+
+import difflib
+import os
+import threading
+import weakref
+from collections.abc import Callable, Hashable, Iterable, Iterator
+from typing import Any
+
+from . import _check
+from ._breaker import Circuit
+from ._circuit import CircuitState
+from ._errors import StackError
+from ._events import Listener
+from ._policy import Chain, Policy, label
+
+LOOKS = 4
+"""How many old chains a new one examines."""
+
+_living: "weakref.WeakSet[State]" = weakref.WeakSet()
+
+
+class Cell:
+    """One policy's state for one key, and how many cached chains use it."""
+
+    __slots__ = ("chains", "freed", "key", "policy", "slot", "state")
+
+    def __init__(self, slot: Hashable, key: Hashable, policy: Policy[Any], state: Any) -> None:
+        self.slot = slot
+        self.key = key
+        self.policy = policy
+        self.state = state
+        self.chains = 0
+        self.freed = 0.0
+
+
+class State:
+    """The state of one or several clients: circuits, limits, throttles, budgets.
+
+        state = seawall.State()
+        client = seawall.httpx.Client(state=state)
+        state.circuit("https://api.example.com").isolate()
+
+    Pass one State to several clients, sync and async, to share what they know. `max_keys` (default 10,000, at
+    least 1) bounds how many endpoints and keys are kept; `idle` (default 600 s, above 0) how long an unused one
+    is. Never evicted: an open or half-open circuit, a limit with calls in flight or waiting, a throttle that
+    would admit sooner if forgotten. A forked child starts afresh.
+    """
+
+    def __init__(self, max_keys: int = 10_000, idle: float = 600.0) -> None:
+        _check.integer("State", "max_keys", max_keys, least=1)
+        _check.number("State", "idle", idle, above=0)
+        self.max_keys = max_keys
+        self.idle = idle
+        self.listeners: list[Listener] = []
+        self._named: dict[tuple[type, str], Policy[Any]] = {}
+        self._reset()
+        _living.add(self)
+
+    def _reset(self) -> None:
+        self._lock = threading.Lock()
+        self.chains: dict[Hashable, Chain] = {}
+        self._cells: dict[tuple[Hashable, Hashable], Cell] = {}
+        self._loose: dict[tuple[Hashable, Hashable], Cell] = {}  # cells whose clients were closed
+
+    # -- for operators
+
+    def circuits(self) -> Iterator[Circuit]:
+        """Every circuit that is known now."""
+        for cell in self._all_cells():
+            if isinstance(cell.state, CircuitState):
+                yield cell.state.circuit
+
+    def circuit(self, key: Hashable) -> Circuit:
+        """The circuit of a key: an origin such as "https://api.example.com", or what the policy's key gives.
+
+        Raises `KeyError`, listing the near ones, if no call has made it yet.
+        """
+        wanted = str(key).rstrip("/") if isinstance(key, str) else key
+        known = list(self.circuits())
+        for circuit in known:
+            if wanted in (circuit.key, circuit.name):
+                return circuit
+        names = [str(circuit.key) for circuit in known]
+        near = difflib.get_close_matches(str(key), names, n=3, cutoff=0.4) or names[:3]
+        raise KeyError(
+            f"no circuit {key!r}; " + (f"there is {', '.join(map(repr, near))}" if near else "there is none")
+        )
+
+    def snapshot(self) -> list[dict[str, Any]]:
+        """Plain data of every live key: circuits, permits in use, queue lengths, tokens, budgets."""
+        return [
+            {"policy": type(cell.policy).__name__, "name": cell.policy.name, "key": label(cell.key)}
+            | cell.state.snapshot()
+            for cell in self._all_cells()
+            if hasattr(cell.state, "snapshot")
+        ]
+
+    # -- for transports
+
+    def adopt(self, policies: Iterable[Policy[Any]]) -> None:
+        """Check names against those already in use. Raises `StackError` for one name with two settings."""
+        with self._lock:
+            for policy in policies:
+                if policy.name is None:
+                    continue
+                known = self._named.setdefault((type(policy), policy.name), policy)
+                if known != policy:
+                    raise StackError(
+                        f"the name {policy.name!r} is used for two different {type(policy).__name__}: "
+                        f"{known!r} and {policy!r}"
+                    )
+
+    def add_chain(self, key: Hashable, now: float, build: Callable[[], Chain]) -> Chain:
+        """The chain for a key, built now if nobody else just did."""
+        with self._lock:
+            chain = self.chains.get(key)
+            if chain is None:
+                chain = build()
+                chain.used = chain.seen = now
+                for cell in chain.cells:
+                    cell.chains += 1
+                self.chains[key] = chain
+                self._sweep(now)
+            return chain
+
+    def cell(self, policy: Policy[Any], slot: Hashable, key: Hashable) -> Cell:
+        """A policy's state for a key. Only while a chain is built: the lock is held."""
+        found = self._cells.get((slot, key))
+        if found is None:
+            state = policy.new_state()
+            if isinstance(state, CircuitState):
+                state.belong(label(key), self.listeners)
+            found = self._cells[slot, key] = Cell(slot, key, policy, state)
+        self._loose.pop((slot, key), None)
+        return found
+
+    def forget(self, owner: object, now: float) -> None:
+        """Drop the chains of a transport that was closed. What their cells know stays, for the next client."""
+        with self._lock:
+            for key in [key for key in self.chains if isinstance(key, tuple) and key[0] is owner]:
+                for cell in self._unhook(key):
+                    cell.freed = now
+                    self._loose[cell.slot, cell.key] = cell
+
+    def _sweep(self, now: float) -> None:
+        """Under the lock: evict what is old, unused and of no consequence."""
+        for looks in reversed(range(min(LOOKS, len(self.chains) - 1))):
+            key, chain = next(iter(self.chains.items()))
+            full = len(self.chains) + len(self._loose) > self.max_keys
+            if not full and now - chain.seen <= self.idle:
+                break
+            spared = chain.used > chain.seen and looks > 0  # the last look spares nobody, which keeps the bound
+            if (now - chain.used > self.idle or (full and not spared)) and _disposable(chain.cells, now):
+                for cell in self._unhook(key):
+                    del self._cells[cell.slot, cell.key]
+            else:
+                chain.seen = now
+                self.chains[key] = self.chains.pop(key)
+        for _ in range(min(LOOKS, len(self._loose))):
+            place, cell = next(iter(self._loose.items()))
+            full = len(self.chains) + len(self._loose) > self.max_keys
+            if not full and now - cell.freed <= self.idle:
+                break
+            del self._loose[place]
+            if _disposable((cell,), now):
+                del self._cells[place]
+            else:
+                cell.freed = now
+                self._loose[place] = cell
+
+    def _unhook(self, key: Hashable) -> list[Cell]:
+        """Take a chain out. Returns the cells that no chain uses any more."""
+        cells = self.chains.pop(key).cells
+        for cell in cells:
+            cell.chains -= 1
+        return [cell for cell in cells if not cell.chains]
+
+    def _all_cells(self) -> list[Cell]:
+        with self._lock:
+            return list(self._cells.values())
+
+    def __repr__(self) -> str:
+        return f"<State keys={len(self.chains)}/{self.max_keys} circuits={sum(1 for _ in self.circuits())}>"
+
+
+def _disposable(cells: Iterable[Cell], now: float) -> bool:
+    """Whether forgetting these cells changes nothing."""
+    return all(cell.chains > 1 or not hasattr(cell.state, "idle") or cell.state.idle(now) for cell in cells)
+
+
+def _after_fork() -> None:
+    for state in list(_living):
+        state._reset()
+
+
+os.register_at_fork(after_in_child=_after_fork)

@@ -1,0 +1,235 @@
+"""What every transport of Seawall does for a request: find its chain, make a call, run it, keep the trail."""
+
+import asyncio
+from collections.abc import Callable, Hashable, Iterable
+from typing import Any
+
+from . import _leaf
+from ._call import INF, MARK, Call, Trail
+from ._endpoints import Endpoint, Endpoints
+from ._errors import StackError
+from ._events import CallEnded, Listener
+from ._options import CONTEXT, DEFAULTS, Options, effective
+from ._policy import Chain, Next
+from ._pool import Shards
+from ._stack import Stack, standard
+from ._state import State
+from .policies.timeout import Timeout
+from .runtime import Runtime
+from .runtime.asyncio import ASYNCIO
+from .runtime.threads import THREADS, run
+
+Policies = Stack | Endpoints | None
+
+virtual: list[Runtime] = []
+"""The virtual runtime that runs in this process now, if any: last is innermost."""
+
+
+class Core:
+    """The part of a transport that is the same for every HTTP library and driver."""
+
+    def __init__(
+        self,
+        policies: Policies,
+        *,
+        family: Any,
+        body: type,
+        transport: Any,
+        shards: Shards | None,
+        state: State | None,
+        listeners: Iterable[Listener],
+        driver: str,
+        traced: bool = True,
+    ) -> None:
+        if state is not None and not isinstance(state, State):
+            raise TypeError(f"state must be a seawall.State or None, not {state!r}")
+        self.listeners = tuple(listeners)
+        for listener in self.listeners:
+            if not callable(listener):
+                raise TypeError(f"a listener must be a function of one event, not {listener!r}")
+        self.endpoints = _endpoints(policies)
+        self.state = State() if state is None else state
+        for endpoint in self.endpoints:
+            for policy in endpoint.stack:
+                if reason := policy.unsupported(driver):
+                    raise StackError(f"{type(policy).__name__}: {reason}")
+            self.state.adopt(endpoint.stack)
+        self.state.listeners += self.listeners
+        self.family = family
+        self._body = body
+        self._transport = transport
+        self._shards = shards
+        self._traced = traced
+        self.owned = False
+        """Whether a client of ours sends the requests, and so ends the trail of one that is sent again."""
+        # A request is routed by its origin alone if no pattern looks at methods and paths and no key at requests.
+        self._by_origin = all(e.whole_host and not _keyed_by_request(e.stack) for e in self.endpoints)
+
+    def call(self, request: Any, runtime: Runtime) -> Call:
+        """A request on its way, its chain found and its options read."""
+        extensions, now = request.extensions, runtime.now()
+        given = extensions.get("seawall")
+        options = CONTEXT.get() if given is None else effective(given)
+        url = request.url
+        if self._by_origin and (options is None or not options.skip):
+            key: Hashable = (self, url.scheme, url.host, url.port)
+            chain = self.state.chains.get(key)
+            if chain is None:
+                chain = self._new_chain(key, request, frozenset(), now)
+            else:
+                chain.used = now
+        else:
+            chain = self._route(request, frozenset() if options is None else options.skip, now)
+        trail = extensions.get(MARK) if self._traced else Trail(now)
+        if trail is None or (trail.request_id == id(request) and not self.owned):
+            trail = extensions[MARK] = Trail(now)
+            trail.request_id = id(request)
+        call = Call(request, runtime, chain, options or DEFAULTS, trail)
+        trail.endpoint, trail.key = chain.endpoint, chain.label
+        if options is not None and (options.deadline is not None or options.timeout is not None):
+            self._bound(call, options, now)
+        return call
+
+    def ended(self, call: Call, response: Any, error: Exception | None) -> None:
+        """The call has its answer."""
+        trail = call.trail
+        trail.ended = call.runtime.now()
+        if not self._traced:
+            return
+        if response is not None:
+            response.extensions[MARK] = trail
+            if call.deadline != INF and not call.chain.timed and not call.ended(response):
+                call.body(response).deadline = call.deadline
+        elif isinstance(error, self.family.transport_error):
+            self.family.set_request(error, call.request)
+        if call.chain.listeners:
+            call.emit(
+                CallEnded(
+                    endpoint=call.endpoint,
+                    key=call.key,
+                    report=trail.report(),
+                    status=None if response is None else response.status_code,
+                    error=None if error is None else type(error).__name__,
+                )
+            )
+
+    def close(self) -> None:
+        """Forget this transport's chains and listeners."""
+        self.state.forget(self, THREADS.now())
+        for listener in self.listeners:
+            if listener in self.state.listeners:
+                self.state.listeners.remove(listener)
+
+    @staticmethod
+    def _bound(call: Call, options: Options, now: float) -> None:
+        """A timeout or a deadline given for this one call. A Timeout policy finds it in the trail and the call."""
+        trail = call.trail
+        if options.timeout is not None:
+            if trail.deadline == INF:
+                trail.deadline = now + options.timeout
+            call.deadline = trail.deadline
+        if options.deadline is not None:
+            call.deadline = min(call.deadline, options.deadline)
+
+    def _route(self, request: Any, skip: frozenset[str], now: float) -> Chain:
+        """The chain of a request whose path, method, options or content have a say."""
+        url = request.url
+        candidates = self.endpoints.candidates(url.scheme, url.host, url.port)
+        endpoint = next(e for e in candidates if e.takes(request.method, url.path))
+        keys = tuple(policy.key(request) for policy in endpoint.stack if callable(policy.key))
+        key = (self, url.scheme, url.host, url.port, endpoint.pattern, skip, keys)
+        chain = self.state.chains.get(key)
+        if chain is None:
+            return self._new_chain(key, request, skip, now, endpoint)
+        chain.used = now
+        return chain
+
+    def _new_chain(
+        self, key: Hashable, request: Any, skip: frozenset[str], now: float, endpoint: Endpoint | None = None
+    ) -> Chain:
+        url = request.url
+        origin = (url.scheme, url.host, url.port)
+        if endpoint is None:
+            endpoint = next(e for e in self.endpoints.candidates(*origin) if e.takes(request.method, url.path))
+        found = endpoint
+        return self.state.add_chain(key, now, lambda: self._bind(found, request, origin, skip))
+
+    def _bind(self, endpoint: Endpoint, request: Any, origin: Any, skip: frozenset[str]) -> Chain:
+        """The policies of an endpoint around the leaf, each with its state. The state's lock is held."""
+        layers, attempt_timeout = endpoint.stack.layers(skip)
+        enter: Next = _leaf.send
+        cells = []
+        for place, policy in reversed(layers):
+            slot = (type(policy), policy.name) if policy.name else (endpoint.pattern, place, policy)
+            cell = self.state.cell(policy, slot, _key(policy, endpoint, request, origin))
+            cells.append(cell)
+            enter = policy.bind(cell.state, enter)
+        return Chain(
+            enter=enter,
+            endpoint=endpoint.pattern,
+            origin=origin,
+            family=self.family,
+            body=self._body,
+            transport=self._transport,
+            shards=self._shards,
+            listeners=self.listeners,
+            attempt_timeout=attempt_timeout,
+            cells=tuple(cells),
+            timed=any(isinstance(policy, Timeout) for _, policy in layers),
+        )
+
+
+def current() -> Runtime:
+    """The runtime of the async code that runs now."""
+    if virtual:
+        return virtual[-1]
+    if asyncio._get_running_loop() is not None:
+        return ASYNCIO
+    raise RuntimeError(
+        "Seawall's async clients run under asyncio (or a seawall.testing.VirtualRuntime); no loop is running"
+    )
+
+
+async def handle_async(core: Core, request: Any) -> Any:
+    """One request through an async transport."""
+    call = core.call(request, current())
+    try:
+        response = await call.chain.enter(call)
+    except Exception as error:
+        core.ended(call, None, error)
+        raise
+    core.ended(call, response, None)
+    return response
+
+
+def handle_sync(core: Core, request: Any) -> Any:
+    """One request through a sync transport: the same chain, driven by this thread."""
+    call = core.call(request, THREADS)
+    try:
+        response = run(call.chain.enter(call))
+    except Exception as error:
+        core.ended(call, None, error)
+        raise
+    core.ended(call, response, None)
+    return response
+
+
+def _endpoints(policies: Policies) -> Endpoints:
+    if policies is None:
+        return Endpoints({}, default=standard())
+    if isinstance(policies, Stack):
+        return Endpoints({}, default=policies)
+    if isinstance(policies, Endpoints):
+        return policies
+    raise StackError(f"policies must be a Stack, Endpoints or None, not {policies!r}")
+
+
+def _keyed_by_request(stack: Stack) -> bool:
+    return any(callable(policy.key) for policy in stack)
+
+
+def _key(policy: Any, endpoint: Endpoint, request: Any, origin: Hashable) -> Hashable:
+    key: str | Callable[[Any], Hashable] = policy.key
+    if callable(key):
+        return key(request)
+    return {"origin": origin, "endpoint": endpoint.pattern, "client": "client"}[key]

@@ -1,0 +1,139 @@
+"""CircuitBreaker: stops calling what is failing, and finds out when it works again."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import pybreaker
+
+from .. import _check
+from .._call import INF, Call
+from .._circuit import Admission, CircuitState, Verdict
+from .._errors import TimedOut
+from .._headers import retry_after
+from .._policy import Key, Next, Policy
+
+FAILED = frozenset({500, 502, 503, 504, 520, 521, 522, 523, 524, 529})
+"""Statuses that say the server fails."""
+NEUTRAL = frozenset({408, 429})
+"""Statuses that say nothing about whether it works: a slow client, a client that asks too much."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CircuitBreaker(Policy[CircuitState]):
+    """Rejects calls to what is failing.
+
+        CircuitBreaker()                                # opens at 50 % failures of at least 20 calls in 10 s
+        CircuitBreaker(consecutive=5, open_for=2)       # or after 5 failures in a row
+        CircuitBreaker(slow_call=1.0, slow_rate=0.8)    # or when 80 % take longer than 1 s
+
+    - `failure_rate` (default 0.5, above 0 to 1): the share of failed calls at which it opens.
+    - `minimum_calls` (default 20, at least 1): how many calls of the window a rate needs to be believed.
+    - `window` (default 10 s, above 0): over how long rates are taken.
+    - `consecutive` (default None, at least 1): opens after this many failures in a row as well.
+    - `slow_call` (default None, seconds above 0), `slow_rate` (default 1.0, above 0 to 1): opens at this share of calls
+      slower than that, from sending to response headers.
+    - `open_for` (default 5 s, above 0) jittered by 20 %, doubling with each failed probe up to `max_open_for`
+      (default 300 s, at least `open_for`). A 503's Retry-After may make it longer, within that bound.
+    - `probes` (default 1, at least 1): calls let through at once when half-open; it closes when that many succeeded.
+    - `shadow` (default False): counts and reports but never rejects.
+    - `listeners` (default none): `pybreaker.CircuitBreakerListener`s, told of state changes.
+    - `key`, `name`: how circuits are partitioned ("origin") and shared; see `Policy`.
+
+    Failures are connect, read, write and protocol errors of the server, attempt timeouts, the statuses 500, 502-504,
+    520-524 and 529, and a body that breaks. Cancellations, local rejections and waits, 408 and 429 count for
+    nothing. Rejected calls raise `CircuitOpen` with `retry_after`.
+    """
+
+    failure_rate: float = 0.5
+    minimum_calls: int = 20
+    window: float = 10.0
+    consecutive: int | None = None
+    slow_call: float | None = None
+    slow_rate: float = 1.0
+    open_for: float = 5.0
+    max_open_for: float = 300.0
+    probes: int = 1
+    shadow: bool = False
+    listeners: tuple[pybreaker.CircuitBreakerListener, ...] = ()
+    key: Key = "origin"
+    name: str | None = None
+
+    def __post_init__(self) -> None:
+        owner = "CircuitBreaker"
+        _check.number(owner, "failure_rate", self.failure_rate, above=0, most=1)
+        _check.integer(owner, "minimum_calls", self.minimum_calls, least=1)
+        _check.number(owner, "window", self.window, above=0)
+        _check.integer(owner, "consecutive", self.consecutive, least=1, optional=True)
+        _check.number(owner, "slow_call", self.slow_call, above=0, optional=True)
+        _check.number(owner, "slow_rate", self.slow_rate, above=0, most=1)
+        _check.number(owner, "open_for", self.open_for, above=0)
+        _check.number(owner, "max_open_for", self.max_open_for, least=self.open_for)
+        _check.integer(owner, "probes", self.probes, least=1)
+        _check.flag(owner, "shadow", self.shadow)
+        object.__setattr__(self, "listeners", tuple(self.listeners))
+        for listener in self.listeners:
+            if not isinstance(listener, pybreaker.CircuitBreakerListener):
+                raise TypeError(
+                    f"{owner}: listeners must be pybreaker.CircuitBreakerListener objects, not {listener!r}"
+                )
+        _check.key(owner, self.key)
+        _check.name(owner, self.name)
+
+    def new_state(self) -> CircuitState:
+        return CircuitState(self)
+
+    async def handle(self, call: Call, state: CircuitState, next: Next) -> Any:
+        admission = state.admit(call)
+        admission.outer = outer = call.guard
+        call.guard = admission
+        call.sent_at = None
+        try:
+            response = await next(call)
+        except BaseException as error:
+            self._report(call, state, admission, _verdict(call, admission, error))
+            raise
+        finally:
+            call.guard = outer
+        status = response.status_code
+        if status in FAILED:
+            asked = retry_after(response.headers) if status == 503 else None
+            self._report(call, state, admission, "failure", asked)
+        elif status in NEUTRAL:
+            self._report(call, state, admission, "neutral")
+        elif call.ended(response):
+            self._report(call, state, admission, "success")
+        else:
+            now = call.runtime.now()
+            admission.slow = self._slow(admission, now)
+            state.await_body(admission, call, now)
+            call.hold(response, admission)
+        return response
+
+    def _report(
+        self,
+        call: Call,
+        state: CircuitState,
+        admission: Admission,
+        verdict: Verdict,
+        asked: float | None = None,
+    ) -> None:
+        now = call.runtime.now()
+        admission.slow = self._slow(admission, now)
+        state.report(admission, verdict, now, call.runtime.random, asked)
+
+    def _slow(self, admission: Admission, now: float) -> bool:
+        sent_at = admission.sent_at
+        return self.slow_call is not None and sent_at is not None and now - sent_at >= self.slow_call
+
+
+def _verdict(call: Call, admission: Admission, error: BaseException) -> Verdict:
+    """What an error says about the server. Nothing, if it came before anything was sent."""
+    if admission.sent_at is None:
+        return "neutral"
+    if isinstance(error, TimedOut) and error.scope == "call":
+        on_the_wire = call.runtime.now() - admission.sent_at
+        limit = call.chain.attempt_timeout
+        if limit == INF:
+            limit = (call.deadline - call.trail.started) / 2
+        return "failure" if on_the_wire >= limit else "neutral"
+    return "failure" if isinstance(error, call.family.failures) else "neutral"

@@ -1,0 +1,279 @@
+"""Throttle: how many requests may start per second, and pauses when the server asks for one."""
+
+import threading
+from dataclasses import KW_ONLY, dataclass, field
+from typing import Any
+
+from aiolimiter import AsyncLimiter
+
+from .. import _check
+from .._call import INF, Call
+from .._errors import Expired, OptionError, WaitTooLong
+from .._events import Paused
+from .._headers import quota, retry_after
+from .._policy import Key, Next, Policy
+from .._queue import AGEING, Queue, Ticket
+from .._rate import Engine, LeakyBucket, Pace, SlidingWindow, StrictWindow, Unlimited
+from .._slots import Slots
+
+MAX_PAUSE = 60.0
+"""Seconds: no server's word holds calls back for longer; the next answer may renew it."""
+
+SCARCE = 0.1
+"""The share of a quota below which what is left is spread until its reset."""
+
+
+class ThrottleState:
+    """The rate and the line of one key. `_lock` guards all of it; wakes are delivered outside.
+
+    Only the head of the line waits for a time; everybody else waits to become the head.
+    """
+
+    def __init__(self, engine: Engine) -> None:
+        self.engine = engine
+        self.pace = Pace()
+        self._queue = Queue()
+        self._lock = threading.Lock()
+
+    def try_start(self, now: float, cost: float) -> bool:
+        """Start at once, if nobody waits and the rate allows it."""
+        with self._lock:
+            if self._queue.waiting or self._ready_at(now, cost) > now:
+                return False
+            self._take(now, cost)
+            return True
+
+    def join(self, ticket: Ticket, now: float, until: float) -> float | None:
+        """Take a place in line; or, if the wait would pass `until`, return how long it would be."""
+        with self._lock:
+            ready = self._ready_at(now, self._queue.ahead(ticket.rank) + ticket.cost)
+            if until < ready < INF:  # for what is still in the air no time is known
+                return ready - now
+            self._queue.push(ticket)
+            return None
+
+    def advance(self, ticket: Ticket, now: float) -> tuple[float | None, Ticket | None]:
+        """When to look again, None if it may start now; and who is the head afterwards, to be woken."""
+        with self._lock:
+            if self._queue.peek() is not ticket:
+                return INF, None
+            ready = self._ready_at(now, ticket.cost)
+            if ready > now:
+                return ready, None
+            self._take(now, ticket.cost)
+            self._queue.pop()
+            return None, self._queue.peek()
+
+    def leave(self, ticket: Ticket) -> Ticket | None:
+        """Give a place back. Returns the head, which may have changed."""
+        with self._lock:
+            if ticket.state == "waiting":
+                self._queue.discard(ticket)
+            return self._queue.peek()
+
+    def heed(self, now: float, headers: Any, status: int) -> float | None:
+        """Follow what a response says. Returns the seconds of a pause that it began."""
+        asked = retry_after(headers) if status in (429, 503) else None
+        left = quota(headers)
+        with self._lock:
+            if left is not None and left.remaining < 1 and left.reset > 0:
+                asked = max(asked or 0.0, left.reset)
+            elif left is not None and left.limit and left.remaining < SCARCE * left.limit:
+                self.pace.spread(now, left.reset / left.remaining, now + left.reset)
+            if asked is None:
+                return None
+            asked = min(asked, MAX_PAUSE)
+            return asked if self.pace.pause(now, asked) else None
+
+    def land(self, now: float, cost: float) -> Ticket | None:
+        """A strict start's response is here: it counts from now. Returns the head, which may go sooner."""
+        with self._lock:
+            assert isinstance(self.engine, StrictWindow)
+            self.engine.land(now, cost)
+            return self._queue.peek()
+
+    def _ready_at(self, now: float, cost: float) -> float:
+        ready = self.engine.ready_at(now, cost)
+        if self.pace.active:
+            ready = max(ready, self.pace.ready_at(now, self._queue.waiting > 0))
+        return ready
+
+    def _take(self, now: float, cost: float) -> None:
+        self.engine.take(now, cost)
+        self.pace.take(now)
+
+    def idle(self, now: float) -> bool:
+        """Whether forgetting it would let nothing start sooner."""
+        with self._lock:
+            free = self.pace.paused_until <= now and not self._queue.waiting
+            return free and self.engine.idle(now)
+
+    def snapshot(self) -> dict[str, Any]:
+        """Plain data."""
+        paused = self.pace.paused_until
+        return {"waiting": self._queue.waiting, "paused_until": None if paused == -INF else paused}
+
+    def __repr__(self) -> str:
+        return f"<Throttle {self._queue.waiting} waiting>"
+
+
+class LimiterState(ThrottleState):
+    """A user's `AsyncLimiter`, shared with the rest of a service, behind our line of one.
+
+    Only the head of the line calls `acquire`: by itself the limiter lets newcomers overtake, and starves large costs.
+    """
+
+    def __init__(self, limiter: AsyncLimiter) -> None:
+        super().__init__(Unlimited())
+        self.limiter = limiter
+        self.engine.most = limiter.max_rate
+        self.line = Slots(1)
+
+    async def acquire(self, call: Call, cost: float, until: float) -> None:
+        """Wait in line, then for the limiter."""
+        if call.runtime.name != "asyncio":
+            raise RuntimeError(f"an AsyncLimiter works under asyncio only, not under the {call.runtime.name} runtime")
+        if not self.line.try_enter():
+            await self.line.enter(call, until, owner="Throttle", key=None, flow=None)
+        try:
+            await call.runtime.within(self.limiter.acquire(cost), until)
+        except Expired:
+            raise call.rejected(WaitTooLong, "Throttle: the AsyncLimiter did not admit the call in time") from None
+        finally:
+            self.line.release()
+
+
+@dataclass(frozen=True, slots=True)
+class Throttle(Policy[Any]):
+    """Bounds how many requests start per second, and follows what the server says.
+
+        Throttle(10)                            # never more than 10 starts in any window of 1 s
+        Throttle(100, per=60, strict=True)      # a quota, as the server counts it
+        Throttle(10, burst=1)                   # evenly paced, every 100 ms
+        Throttle(AsyncLimiter(10, 1))           # an aiolimiter of your own, asyncio only
+        Throttle(None)                          # no rate; waits when the server says so
+
+    - `rate`: above 0, starts (units of `cost`) per `per` seconds; below 1 it means one per `per/rate` seconds.
+    - `per` (default 1 s, above 0).
+    - `burst` (default None): None keeps an exact sliding window; a number of at least 1 is a leaky bucket (GCRA) of
+      that size: 1 is evenly paced, `burst=rate` is aiolimiter's schedule.
+    - `max_wait` (default None): seconds, above 0; a wait known to be longer is `WaitTooLong` at once.
+    - `follow_server` (default True): a 429 or 503 with Retry-After, or rate-limit headers that say nothing is left,
+      pause every call of the key, for at most 60 s; then calls restart spaced, not all at once. When less than a tenth
+      of a quota is left, what is left is spread until its reset.
+    - `strict` (default False, windows only): a start counts until `per` seconds after its response headers, so the
+      server's window never sees more either.
+    - `key`, `name`: how rates are partitioned ("origin"; "client" for an AsyncLimiter) and shared; see `Policy`.
+
+    First come, first served within a priority. A `cost` option that can never fit is an `OptionError`.
+    """
+
+    rate: float | AsyncLimiter | None
+    per: float = 1.0
+    _: KW_ONLY
+    burst: float | None = None
+    max_wait: float | None = None
+    follow_server: bool = True
+    strict: bool = False
+    key: Key = field(default="origin")
+    name: str | None = None
+
+    def __post_init__(self) -> None:
+        limiter = isinstance(self.rate, AsyncLimiter)
+        if limiter:
+            object.__setattr__(self, "key", "client")  # the limiter is one, so is the line before it
+        else:
+            _check.number("Throttle", "rate", self.rate, above=0, optional=True)
+        _check.number("Throttle", "per", self.per, above=0)
+        _check.number("Throttle", "burst", self.burst, least=1, optional=True)
+        _check.number("Throttle", "max_wait", self.max_wait, above=0, optional=True)
+        _check.flag("Throttle", "follow_server", self.follow_server)
+        _check.flag("Throttle", "strict", self.strict)
+        if self.burst is not None and (limiter or self.rate is None):
+            raise ValueError(f"Throttle: burst goes with a rate of Throttle's own, not with {self.rate!r}")
+        if self.strict and (limiter or self.rate is None or self.burst is not None):
+            raise ValueError("Throttle: strict goes with a rate and without burst: it counts an exact window")
+        _check.key("Throttle", self.key)
+        _check.name("Throttle", self.name)
+
+    def unsupported(self, driver: str) -> str | None:
+        if isinstance(self.rate, AsyncLimiter) and driver == "sync":
+            return (
+                "an AsyncLimiter belongs to asyncio and cannot wait in a sync client; give Throttle(rate, per) instead"
+            )
+        return None
+
+    def new_state(self) -> Any:
+        rate, per = self.rate, self.per
+        if isinstance(rate, AsyncLimiter):
+            return LimiterState(rate)
+        if rate is None:
+            return ThrottleState(Unlimited())
+        if rate < 1:
+            rate, per = 1.0, per / rate
+        if self.burst is not None:
+            return ThrottleState(LeakyBucket(rate, per, self.burst))
+        return ThrottleState(StrictWindow(rate, per) if self.strict else SlidingWindow(rate, per))
+
+    async def handle(self, call: Call, state: ThrottleState, next: Next) -> Any:
+        runtime, cost = call.runtime, call.options.cost
+        if cost > state.engine.most:
+            raise OptionError(
+                f"option cost of {cost:g} can never fit {self!r}; it must be at most {state.engine.most:g}"
+            )
+        if not state.try_start(runtime.now(), cost) or isinstance(state, LimiterState):
+            await self._wait(call, state, cost)
+        if not self.strict:
+            response = await next(call)
+        else:
+            try:
+                response = await next(call)
+            finally:
+                wake(state, state.land(runtime.now(), cost))
+        if self.follow_server:
+            seconds = state.heed(runtime.now(), response.headers, response.status_code)
+            if seconds is not None and call.chain.listeners:
+                call.emit(Paused(endpoint=call.endpoint, key=call.key, seconds=seconds))
+        return response
+
+    async def _wait(self, call: Call, state: ThrottleState, cost: float) -> None:
+        arrived = call.runtime.now()
+        until = call.deadline if self.max_wait is None else min(call.deadline, arrived + self.max_wait)
+        try:
+            if isinstance(state, LimiterState):
+                await state.acquire(call, cost, until)
+            else:
+                await _line_up(call, state, cost, arrived, until)
+        finally:
+            call.trail.throttled += call.runtime.now() - arrived
+
+
+async def _line_up(call: Call, state: ThrottleState, cost: float, arrived: float, until: float) -> None:
+    """Wait in line until the rate and the server allow the start."""
+    runtime = call.runtime
+    ticket = Ticket(runtime.waiter(), arrived - AGEING * call.options.priority, cost=cost)
+    too_long = state.join(ticket, arrived, until)
+    if too_long is not None:
+        raise _too_long(call, f"the wait would be {too_long:.3g} s", too_long)
+    try:
+        while True:
+            ticket.waiter = runtime.waiter()  # before looking, so that no wake is lost
+            at, head = state.advance(ticket, runtime.now())
+            if at is None:
+                wake(state, head)
+                return
+            if not await call.wait(ticket.waiter, min(at, until)) and runtime.now() >= until:
+                raise _too_long(call, f"no turn within {until - arrived:.3g} s", None)
+    except BaseException:
+        wake(state, state.leave(ticket))
+        raise
+
+
+def _too_long(call: Call, reason: str, retry_after: float | None) -> Exception:
+    return call.rejected(WaitTooLong, f"Throttle: {reason}, past the deadline or max_wait", retry_after=retry_after)
+
+
+def wake(state: ThrottleState, head: Ticket | None) -> None:
+    """Wake the head of a line; one that cannot be woken leaves it."""
+    while head is not None and not head.waiter.wake():
+        head = state.leave(head)

@@ -1,0 +1,289 @@
+"""The thread runtime: runs the same coroutine without ever suspending it.
+
+`run` sends one None into the chain; everything that would await blocks the thread inside instead. A
+coroutine that suspends all the same is a policy that awaited something foreign, and is told so by name.
+
+A blocking read cannot be interrupted from outside, and a socket timeout starts anew with each byte that
+drips in. So a deadline is made real by a watchdog thread that shuts down the attempt's socket; the socket is
+learned from httpcore's `trace` extension when it connects, or from the response's `network_stream`.
+"""
+
+import contextlib
+import os
+import random
+import socket
+import threading
+import time
+from collections.abc import Awaitable, Hashable
+from typing import Any, TypeVar
+
+from .._errors import Expired
+from .._events import logger
+
+T = TypeVar("T")
+INF = float("inf")
+
+
+def run(chain: Any) -> Any:
+    """Run a chain of policies to its end in this thread."""
+    try:
+        chain.send(None)
+    except StopIteration as done:
+        return done.value
+    except Escaped as escaped:
+        raise escaped.original from escaped.original.__cause__
+    culprit = _suspended(chain)
+    chain.close()
+    raise RuntimeError(
+        f"{culprit} suspended in a sync client: a policy may only await `next(call)` and what "
+        "`call.runtime` and `call.wait` offer"
+    )
+
+
+def _suspended(chain: Any) -> str:
+    """The innermost policy on the way to where a coroutine hangs."""
+    from .._policy import Policy
+
+    name, step = "a policy", chain
+    while step is not None:
+        frame = getattr(step, "cr_frame", None)
+        owner = frame.f_locals.get("self") if frame is not None else None
+        if isinstance(owner, Policy):
+            name = repr(owner)
+        step = getattr(step, "cr_await", None)
+    return name
+
+
+class Escaped(Exception):
+    """Carries a StopIteration (say, of an exhausted mock) out of the coroutines, which cannot raise it."""
+
+    def __init__(self, original: StopIteration) -> None:
+        self.original = original
+
+
+class ThreadWaiter:
+    """A bare lock, released to wake. It takes no Python-level lock, so a collector's `__del__` may wake too."""
+
+    __slots__ = ("_lock",)
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._lock.acquire()
+
+    def wake(self) -> bool:
+        with contextlib.suppress(RuntimeError):  # it was woken before
+            self._lock.release()
+        return True
+
+    async def wait(self, until: float) -> bool:
+        if until == INF:
+            return self._lock.acquire()
+        return self._lock.acquire(timeout=min(max(0.0, until - time.monotonic()), threading.TIMEOUT_MAX))
+
+
+class Wire:
+    """One attempt's connection, as far as it is known, and the time at which to cut it."""
+
+    __slots__ = ("deadline", "fired", "handshake", "socket")
+
+    def __init__(self) -> None:
+        self.deadline = INF
+        self.fired = False
+        self.socket: Any = None
+        self.handshake: socket.socket | None = None
+
+    def learn(self, stream: Any) -> None:
+        """Take the socket of one of httpcore's network streams."""
+        self.socket = None if stream is None else stream.get_extra_info("socket")
+        if self.fired:
+            self.cut()
+
+    def trace(self, event: str, info: dict[str, Any]) -> None:
+        """httpcore's `trace` extension, listening for connections.
+
+        A TLS handshake takes the file descriptor away from the plain socket, so while it lasts a duplicate stands in.
+        """
+        phase = event.partition(".")[2]
+        if phase in ("connect_tcp.complete", "connect_unix_socket.complete"):
+            self.learn(info["return_value"])
+        elif phase == "start_tls.started" and self.socket is not None and self.socket.fileno() >= 0:
+            self.handshake = socket.socket(fileno=os.dup(self.socket.fileno()))
+            if self.fired:
+                self.cut()
+        elif phase in ("start_tls.complete", "start_tls.failed"):
+            if self.handshake is not None:
+                self.handshake.close()
+                self.handshake = None
+            self.learn(info.get("return_value"))
+
+    def cut(self) -> None:
+        """Shut the connection down; whatever blocks on it returns at once."""
+        self.fired = True
+        for known in (self.handshake, self.socket):
+            try:
+                if known is not None:
+                    socket.socket.shutdown(known, socket.SHUT_RDWR)  # not SSLSocket's, which drops its state
+            except (OSError, TypeError):  # already gone, or not a real socket
+                pass
+
+
+class Watchdog:
+    """One daemon thread that cuts wires at their deadlines.
+
+    `_lock` guards `_watched` and `_next`. The thread is only woken for a deadline earlier than the one it
+    already sleeps for; it looks at every wire in flight when it does wake, which is rarely.
+    """
+
+    def __init__(self) -> None:
+        self.reset()
+
+    def reset(self) -> None:
+        """Start afresh, as after a fork, which copies locks but not threads."""
+        self._lock = threading.Condition(threading.Lock())
+        self._watched: set[Wire] = set()
+        self._next = INF
+        self._thread: threading.Thread | None = None
+
+    def watch(self, wire: Wire) -> None:
+        """Cut this wire at its deadline."""
+        with self._lock:
+            self._watched.add(wire)
+            if wire.deadline < self._next:
+                self._next = wire.deadline
+                if self._thread is None:
+                    self._thread = threading.Thread(target=self._run, name="seawall-watchdog", daemon=True)
+                    self._thread.start()
+                else:
+                    self._lock.notify()
+
+    def forget(self, wire: Wire) -> None:
+        """It came through in time, or was cut."""
+        with self._lock:
+            self._watched.discard(wire)
+
+    def _run(self) -> None:
+        while True:
+            with self._lock:
+                now = time.monotonic()
+                due = [wire for wire in self._watched if wire.deadline <= now]
+                self._watched.difference_update(due)
+                self._next = min((wire.deadline for wire in self._watched), default=INF)
+                for wire in due:  # under the lock: a wire that was forgotten is never cut
+                    wire.cut()
+                self._lock.wait(None if self._next == INF else min(self._next - now, threading.TIMEOUT_MAX))
+
+
+WATCHDOG = Watchdog()
+os.register_at_fork(after_in_child=WATCHDOG.reset)
+
+
+class ThreadRuntime:
+    """Everything a policy may not do itself, by blocking."""
+
+    name = "threads"
+    now = staticmethod(time.monotonic)
+    random = staticmethod(random.random)
+    waiter = ThreadWaiter
+
+    def home(self) -> Hashable:
+        return None
+
+    async def sleep(self, seconds: float) -> None:
+        time.sleep(seconds)
+
+    async def within(self, awaitable: Awaitable[T], deadline: float) -> T:
+        return await awaitable
+
+    async def send(self, transport: Any, request: Any, deadline: float, line: Wire | None) -> Any:
+        if deadline == INF:
+            return _handle(transport, request)
+        wire = line or Wire()
+        own = request.extensions
+        extensions = dict(own)
+        if "timeout" in own:
+            extensions["timeout"] = _clip(own["timeout"], deadline - time.monotonic())
+        if wire.socket is None:
+            extensions["trace"] = _both(own.get("trace"), wire.trace)
+        request.extensions = extensions
+        wire.deadline, wire.fired = deadline, False
+        WATCHDOG.watch(wire)
+        try:
+            response = _handle(transport, request)
+        except Exception as error:
+            if wire.fired or time.monotonic() >= deadline:
+                raise Expired from error
+            raise
+        finally:
+            WATCHDOG.forget(wire)
+            request.extensions = own
+            # httpcore reads the body with this very mapping: there the caller's own timeouts hold again
+            extensions.update(own)
+        if wire.fired:
+            response.close()
+            raise Expired
+        return response
+
+    def read(self, chunks: Any, deadline: float, body: Any) -> bytes | None:
+        """The next chunk of a body, None at its end; `Expired` at the deadline."""
+        if time.monotonic() >= deadline:
+            raise Expired
+        wire = Wire()
+        wire.learn(body.extensions.get("network_stream"))
+        wire.deadline = deadline
+        WATCHDOG.watch(wire)
+        try:
+            chunk: bytes | None = next(chunks, None)
+        except Exception as error:
+            if wire.fired:
+                raise Expired from error
+            raise
+        finally:
+            WATCHDOG.forget(wire)
+        if wire.fired:
+            raise Expired
+        return chunk
+
+    async def close(self, resource: Any) -> None:
+        resource.close()
+
+    async def drain(self, body: Any, limit: int, seconds: float) -> None:
+        body.deadline = min(body.deadline, time.monotonic() + seconds)
+        try:
+            for chunk in body:
+                limit -= len(chunk)
+                if limit < 0:
+                    break
+        except Exception:
+            logger.debug("a discarded response broke while it was drained", exc_info=True)
+        finally:
+            body.close()
+
+    def __repr__(self) -> str:
+        return "<seawall thread runtime>"
+
+
+def _handle(transport: Any, request: Any) -> Any:
+    try:
+        return transport.handle_request(request)
+    except StopIteration as stop:
+        raise Escaped(stop) from None
+
+
+def _clip(timeouts: dict[str, float | None], remaining: float) -> dict[str, float | None]:
+    """httpx's own timeouts, none beyond what remains: the strictest wins."""
+    most = max(remaining, 0.001)  # 0 would mean "non-blocking" to a socket
+    return {name: most if value is None else min(value, most) for name, value in timeouts.items()}
+
+
+def _both(theirs: Any, ours: Any) -> Any:
+    if theirs is None:
+        return ours
+
+    def trace(event: str, info: dict[str, Any]) -> Any:
+        ours(event, info)
+        return theirs(event, info)
+
+    return trace
+
+
+THREADS = ThreadRuntime()

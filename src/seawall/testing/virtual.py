@@ -1,0 +1,275 @@
+"""Virtual time: the same policies and transports on a clock that jumps.
+
+Tasks run one at a time in a fixed order; when all of them wait, the clock jumps to the next timer. Randomness is
+seeded. So a run takes no real time and repeats exactly.
+"""
+
+import heapq
+import itertools
+from collections import deque
+from collections.abc import Awaitable, Callable, Coroutine, Generator, Hashable
+from random import Random
+from typing import Any, Generic, TypeVar
+
+from .._errors import Expired
+from .._transport import virtual
+from ..runtime._awaiting import Awaiting
+
+T = TypeVar("T")
+INF = float("inf")
+
+
+class Cancelled(BaseException):
+    """What `Task.cancel()` raises inside the task, as asyncio's CancelledError would be."""
+
+
+class _Deadline(BaseException):
+    """A deadline, thrown into the task that set it."""
+
+
+class _Park:
+    """What a suspended task waits for: the only suspension there is."""
+
+    __slots__ = ("task",)
+
+    def __init__(self) -> None:
+        self.task: Task[Any] | None = None
+
+    def __await__(self) -> Generator["_Park", None, None]:
+        yield self
+
+
+class Timer:
+    """A call at a virtual time, until cancelled."""
+
+    __slots__ = ("callback",)
+
+    def __init__(self, callback: Callable[[], None]) -> None:
+        self.callback: Callable[[], None] | None = callback
+
+    def cancel(self) -> None:
+        """Do not call."""
+        self.callback = None
+
+
+class Task(Generic[T]):
+    """A coroutine that runs in virtual time. Await it for its result."""
+
+    def __init__(self, runtime: "VirtualRuntime", coro: Coroutine[Any, Any, T], name: str) -> None:
+        self.name = name
+        self.done = False
+        self.steps = 0
+        """How often it has run: its suspensions so far, plus one."""
+        self._runtime = runtime
+        self._coro = coro
+        self._park: _Park | None = None
+        self._throw: BaseException | None = None
+        self._result: Any = None
+        self._error: BaseException | None = None
+        self._joining: list[VirtualWaiter] = []
+
+    def cancel(self) -> None:
+        """Raise `Cancelled` where the task waits, or at its next step if it is about to run."""
+        self.interrupt(Cancelled())
+
+    def interrupt(self, error: BaseException) -> None:
+        """Raise an error where the task waits, or at its next step."""
+        if self.done:
+            return
+        self._throw = error
+        if self._park is not None:
+            self._runtime.resume(self._park)
+
+    def result(self) -> T:
+        """What the coroutine returned; raises what it raised, or `RuntimeError` while it runs."""
+        if not self.done:
+            raise RuntimeError(f"{self!r} has not ended yet")
+        if self._error is not None:
+            raise self._error
+        return self._result  # type: ignore[no-any-return]
+
+    def step(self) -> None:
+        """Run to the next suspension."""
+        self.steps += 1
+        throw, self._throw = self._throw, None
+        try:
+            park = self._coro.send(None) if throw is None else self._coro.throw(throw)
+        except StopIteration as done:
+            self._end(done.value, None)
+        except (KeyboardInterrupt, SystemExit):
+            raise
+        except BaseException as error:
+            self._end(None, error)
+        else:
+            if isinstance(park, _Park):
+                park.task = self
+                self._park = park
+            else:
+                self._coro.close()
+                self._end(None, RuntimeError(f"{self!r} awaited something of another event loop: {park!r}"))
+
+    def _end(self, result: Any, error: BaseException | None) -> None:
+        self.done, self._result, self._error = True, result, error
+        self._runtime.ended(self)
+        for waiter in self._joining:
+            waiter.wake()
+
+    def __await__(self) -> Generator[Any, None, T]:
+        if not self.done:
+            waiter = self._runtime.waiter()
+            self._joining.append(waiter)
+            yield from waiter.wait(INF).__await__()
+        return self.result()
+
+    def __repr__(self) -> str:
+        return f"<Task {self.name} {'done' if self.done else 'running'}>"
+
+
+class VirtualWaiter:
+    """One wait in virtual time."""
+
+    __slots__ = ("_park", "_runtime", "_woken")
+
+    def __init__(self, runtime: "VirtualRuntime") -> None:
+        self._runtime = runtime
+        self._park = _Park()
+        self._woken = False
+
+    def wake(self) -> bool:
+        self._woken = True
+        self._runtime.resume(self._park)
+        return True
+
+    async def wait(self, until: float) -> bool:
+        if self._woken:
+            return True
+        timer = None if until == INF else self._runtime.call_at(until, lambda: self._runtime.resume(self._park))
+        try:
+            await self._park
+        finally:
+            if timer is not None:
+                timer.cancel()
+        return self._woken
+
+
+class VirtualRuntime(Awaiting):
+    """A clock that jumps, a scheduler with a fixed order, a seeded coin.
+
+        runtime = VirtualRuntime(seed=1)
+        response = runtime.run(main())     # `main` uses Seawall's async clients as always
+        runtime.now()                      # the virtual seconds that it took
+
+    Inside, `runtime.sleep(...)`, tasks from `runtime.spawn(...)` and Seawall's clients can be awaited; awaiting
+    something of asyncio is an error that says so. `run` raises `RuntimeError` when every task waits for ever.
+    """
+
+    name = "virtual"
+
+    def __init__(self, seed: int = 0, start: float = 0.0) -> None:
+        self._now = start
+        self._coin = Random(seed)
+        self._ready: deque[Task[Any]] = deque()
+        self._timers: list[tuple[float, int, Timer]] = []
+        self._order = itertools.count()
+        self._alive: dict[Task[Any], None] = {}
+        self._current: Task[Any] | None = None
+
+    # -- for tests
+
+    def run(self, main: Coroutine[Any, Any, T]) -> T:
+        """Run a coroutine, and what it spawns, until it ends. Tasks that still run then are cancelled."""
+        virtual.append(self)
+        try:
+            task = self.spawn(main, "main")
+            self._until(lambda: task.done)
+            for left in list(self._alive):
+                left.cancel()
+            self._until(lambda: not self._alive)
+            return task.result()
+        finally:
+            virtual.remove(self)
+
+    def spawn(self, coro: Coroutine[Any, Any, T], name: str | None = None) -> Task[T]:
+        """Start a task; it takes its first step when the current one suspends."""
+        task = Task(self, coro, name or f"task-{next(self._order)}")
+        self._alive[task] = None
+        self._ready.append(task)
+        return task
+
+    def call_at(self, when: float, callback: Callable[[], None]) -> Timer:
+        """Call back at a virtual time; next, if that has passed."""
+        timer = Timer(callback)
+        heapq.heappush(self._timers, (max(when, self._now), next(self._order), timer))
+        return timer
+
+    # -- for policies
+
+    def now(self) -> float:
+        """Virtual seconds."""
+        return self._now
+
+    def random(self) -> float:
+        """A seeded float from [0, 1)."""
+        return self._coin.random()
+
+    def waiter(self) -> VirtualWaiter:
+        return VirtualWaiter(self)
+
+    def home(self) -> Hashable:
+        return self
+
+    async def sleep(self, seconds: float) -> None:
+        """Let virtual time pass. 0 lets every other task that is ready run first."""
+        await VirtualWaiter(self).wait(self._now + seconds)
+
+    async def within(self, awaitable: Awaitable[T], deadline: float) -> T:
+        if deadline == INF:
+            return await awaitable
+        task, reached = self._current, _Deadline()
+        assert task is not None, "within() is awaited by a task of this runtime"
+        timer = self.call_at(deadline, lambda: task.interrupt(reached))
+        try:
+            return await awaitable
+        except _Deadline as raised:
+            if raised is not reached:
+                raise  # an outer deadline
+            raise Expired from None
+        finally:
+            timer.cancel()
+
+    # -- the scheduler
+
+    def resume(self, park: _Park) -> None:
+        """The task that waits here takes its next step soon."""
+        task = park.task
+        if task is not None and task._park is park:
+            task._park = None
+            self._ready.append(task)
+
+    def ended(self, task: Task[Any]) -> None:
+        """A task is over."""
+        self._alive.pop(task, None)
+
+    def _until(self, reached: Callable[[], bool]) -> None:
+        while not reached():
+            while self._ready and not reached():
+                task = self._current = self._ready.popleft()
+                try:
+                    task.step()
+                finally:
+                    self._current = None
+            if not reached():
+                self._jump()
+
+    def _jump(self) -> None:
+        """On to the next timer."""
+        while self._timers:
+            when, _, timer = heapq.heappop(self._timers)
+            if timer.callback is not None:
+                self._now = when
+                timer.callback()
+                return
+        raise RuntimeError(f"every task waits for ever at {self._now:g} s: {', '.join(map(repr, self._alive))}")
+
+    def __repr__(self) -> str:
+        return f"<VirtualRuntime at {self._now:g} s, {len(self._alive)} tasks>"
