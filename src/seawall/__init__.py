@@ -85,9 +85,10 @@ for _name in __all__:  # tracebacks and documentation show the public names
         _thing.__module__ = __name__
 del _name, _thing
 
+if not TYPE_CHECKING:  # type checkers know the names, and so find the misspelt ones
 
-def __getattr__(name: str) -> Any:
-    """`seawall.httpx` without importing httpx until it is asked for."""
-    if name == "httpx":
-        return importlib.import_module(".httpx", __name__)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    def __getattr__(name: str) -> Any:
+        """`seawall.httpx` without importing httpx until it is asked for."""
+        if name == "httpx":
+            return importlib.import_module(".httpx", __name__)
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -40,20 +40,24 @@ class Hold:
 class Body:
     """What sync and async bodies share: the holds, the deadline, and what was read ahead."""
 
+    deadline = INF
+    _holds: Hold | None = None
+    _ended = False
+    _ahead: list[bytes] | None = None
+    _iterator: Any = None
+
     def __init__(self, stream: Any, call: Call, extensions: dict[str, Any]) -> None:
         self.stream = stream
         self.call = call
         self.extensions = extensions
-        self.deadline = INF
-        self._holds: Hold | None = None
-        self._ended = False
-        self._ahead: list[bytes] = []
-        self._iterator: Any = None
 
     def add(self, hold: Hold) -> None:
         """Keep one more until the body ends."""
-        hold.next = self._holds
-        self._holds = hold
+        if self._ended:
+            hold.settle("read", None)
+        else:
+            hold.next = self._holds
+            self._holds = hold
 
     def _settle(self, end: End, error: BaseException | None) -> list[Any]:
         """Give back every hold, once. Returns what is to be closed."""
@@ -62,14 +66,13 @@ class Body:
         leftovers: list[Any] = []
         while hold is not None:
             following = hold.next
-            leftovers += hold.settle(end, error) or ()
+            if closing := hold.settle(end, error):
+                leftovers += closing
             hold = following
         return leftovers
 
-    def _expired(self, cause: BaseException | None) -> BaseException:
-        error = self.call.timed_out("the call's deadline passed while its response body was read", "call")
-        error.__cause__ = cause
-        return error
+    def _expired(self) -> BaseException:
+        return self.call.timed_out("the call's deadline passed while its response body was read", "call")
 
     def __del__(self) -> None:
         # Collection may strike anywhere, even inside our own critical sections: only `abandon` is safe.
@@ -89,50 +92,73 @@ class Body:
         return f"<{type(self).__name__} {'ended' if self._ended else 'open'} holds={holds}>"
 
 
-class AsyncBodyMixin(Body):
-    """A body for `async for`."""
-
-    async def __aiter__(self) -> AsyncIterator[bytes]:
+async def close_all(resources: list[Any], runtime: Any) -> None:
+    """Close every one of them, whatever cancels or breaks the closing of another."""
+    failure: BaseException | None = None
+    for resource in resources:
         try:
-            ahead, self._ahead = self._ahead, []
-            for chunk in ahead:
-                yield chunk
-            iterator = self._iterator or aiter(self.stream)
-            if self.deadline == INF:
-                async for chunk in iterator:
-                    yield chunk
-            else:
-                within = self.call.runtime.within
-                while True:
-                    try:
-                        chunk = await within(anext(iterator), self.deadline)
-                    except StopAsyncIteration:
-                        break
-                    yield chunk
+            await runtime.close(resource)
+        except BaseException as error:
+            failure = error
+    if failure is not None:
+        raise failure
+
+
+class AsyncBodyMixin(Body):
+    """A body for `async for`.
+
+    An iterator rather than an async generator: asyncio books each generator into a weak set, which costs more than all
+    the rest of a body.
+    """
+
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        if self._iterator is None:
+            self._iterator = aiter(self.stream)
+        return self
+
+    async def __anext__(self) -> bytes:
+        if self._ahead:
+            return self._ahead.pop(0)
+        try:
+            if self.deadline != INF and self.call.runtime.now() >= self.deadline:
+                raise Expired  # or a server faster than its reader could go on for ever
+            step: Any = self._iterator.__anext__()
+            if not hasattr(step, "send"):
+                step = step.__await__()
+            try:
+                suspended = step.send(None)
+            except StopIteration as done:  # a chunk that is here already needs no timer
+                return done.value  # type: ignore[no-any-return]
+            rest = self.call.runtime.rest  # type: ignore[attr-defined]  # of every runtime that awaits
+            return await rest(step, suspended, self.deadline)  # type: ignore[no-any-return]
+        except StopAsyncIteration:
+            if not self._ended:
+                await self._finish("read", None)
+            raise
         except GeneratorExit:
-            raise  # the reader stopped early: it closes the response, or drops it
+            raise  # the reader itself is being thrown away: nothing can be awaited any more
         except Expired as expired:
-            error = self._expired(expired.__cause__)
+            error = self._expired()
             await self._finish("broken", error)
             raise error from expired.__cause__
         except BaseException as error:
             await self._finish("broken", error)
             raise
-        await self._finish("read", None)
 
     async def read(self, most: int) -> bytes | None:
         """The whole body, or None if it has more than `most` bytes; then it can still be iterated from its start."""
-        chunks, left, iterator = [], most, aiter(self)
-        async for chunk in iterator:
+        chunks, left = [], most
+        async for chunk in self:
             chunks.append(chunk)
             left -= len(chunk)
             if left < 0:
-                self._ahead, self._iterator = chunks, iterator
+                self._ahead = chunks
                 return None
         return b"".join(chunks)
 
     async def aclose(self) -> None:
-        await self._finish("closed", None)
+        if not self._ended:
+            await self._finish("closed", None)
 
     async def _finish(self, end: End, error: BaseException | None) -> None:
         if self._ended:
@@ -144,48 +170,52 @@ class AsyncBodyMixin(Body):
             end, error = "broken", raised
             raise
         finally:
-            for resource in self._settle(end, error):
-                await self.call.runtime.close(resource)
+            runtime = self.call.runtime
+            await close_all(self._settle(end, error), runtime)
 
 
 class SyncBodyMixin(Body):
     """A body for `for`."""
 
     def __iter__(self) -> Iterator[bytes]:
+        if self._iterator is None:
+            self._iterator = iter(self.stream)
+        return self
+
+    def __next__(self) -> bytes:
+        if self._ahead:
+            return self._ahead.pop(0)
+        iterator = self._iterator
         try:
-            ahead, self._ahead = self._ahead, []
-            yield from ahead
-            iterator = self._iterator or iter(self.stream)
             if self.deadline == INF:
-                yield from iterator
-            else:
-                read = self.call.runtime.read  # type: ignore[attr-defined]  # the thread runtime's
-                while (chunk := read(iterator, self.deadline, self)) is not None:
-                    yield chunk
-        except GeneratorExit:
+                return next(iterator)  # type: ignore[no-any-return]
+            read = self.call.runtime.read  # type: ignore[attr-defined]  # the thread runtime's
+            return read(iterator, self.deadline, self)  # type: ignore[no-any-return]
+        except StopIteration:
+            self._finish("read", None)
             raise
         except Expired as expired:
-            error = self._expired(expired.__cause__)
+            error = self._expired()
             self._finish("broken", error)
             raise error from expired.__cause__
         except BaseException as error:
             self._finish("broken", error)
             raise
-        self._finish("read", None)
 
     async def read(self, most: int) -> bytes | None:
         """As in `AsyncBodyMixin`; a coroutine that never suspends, since policies await it."""
-        chunks, left, iterator = [], most, iter(self)
-        for chunk in iterator:
+        chunks, left = [], most
+        for chunk in self:
             chunks.append(chunk)
             left -= len(chunk)
             if left < 0:
-                self._ahead, self._iterator = chunks, iterator
+                self._ahead = chunks
                 return None
         return b"".join(chunks)
 
     def close(self) -> None:
-        self._finish("closed", None)
+        if not self._ended:
+            self._finish("closed", None)
 
     def _finish(self, end: End, error: BaseException | None) -> None:
         if self._ended:

@@ -21,6 +21,10 @@ if TYPE_CHECKING:
 INF = float("inf")
 MARK = "seawall.trail"
 
+Sent = tuple[float, float, int | None, Exception | None, float, float | None]
+"""An attempt that was sent, cheap enough for every call: when, when it ended, status, error, the wait before, and what
+Retry-After asked for. `Attempt` is made of it when asked for."""
+
 
 class Guard(Protocol):
     """A circuit's word on a call that it let in: still good, or revoked because the circuit opened since."""
@@ -31,6 +35,7 @@ class Guard(Protocol):
     def watch(self, waiter: Waiter) -> None: ...
     def unwatch(self, waiter: Waiter) -> None: ...
     def check(self, call: "Call") -> None: ...
+    def sending(self, call: "Call", now: float) -> None: ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,8 +45,8 @@ class Attempt:
     number: int
     started: float
     """When it was sent, after the start of the call."""
-    elapsed: float | None
-    """From send to response headers, or to the error; None while on its way."""
+    elapsed: float
+    """From send to response headers, or to the error."""
     status: int | None
     error: Exception | None
     waited: float
@@ -71,58 +76,43 @@ class Report:
     "stop"; None where the answer needed no retry."""
 
 
-class Sent:
-    """An attempt in the making, cheap enough for every call; `Attempt` is made of it when asked for."""
-
-    __slots__ = ("at", "ended", "error", "retry_after", "status", "waited")
-
-    def __init__(self, at: float, waited: float) -> None:
-        self.at = at
-        self.waited = waited
-        self.ended: float | None = None
-        self.status: int | None = None
-        self.error: Exception | None = None
-        self.retry_after: float | None = None
-
-
 class Trail:
     """What one call leaves behind, over all its attempts and hops."""
 
     __slots__ = (
-        "attempts", "deadline", "ended", "endpoint", "gave_up", "idempotency_key",
-        "key", "queued", "request_id", "started", "throttled",
+        "attempts", "chain", "deadline", "ended", "gave_up",
+        "idempotency_key", "queued", "request_id", "started", "throttled",
     )  # fmt: skip
+    chain: "Chain"
 
-    def __init__(self, started: float) -> None:
+    def __init__(self, started: float, request_id: int = 0) -> None:
         self.started = started
+        self.request_id = request_id  # which request object it began with
         self.ended: float | None = None
         self.deadline = INF
         self.attempts: list[Sent] = []
         self.queued = 0.0
         self.throttled = 0.0
         self.gave_up: str | None = None
-        self.endpoint: str | None = None
-        self.key: Hashable = None
-        self.request_id = 0
         self.idempotency_key: str | None = None
 
     def report(self) -> Report:
         attempts = tuple(
             Attempt(
                 number=number,
-                started=sent.at - self.started,
-                elapsed=None if sent.ended is None else sent.ended - sent.at,
-                status=sent.status,
-                error=sent.error,
-                waited=sent.waited,
-                retry_after=sent.retry_after,
+                started=at - self.started,
+                elapsed=ended - at,
+                status=status,
+                error=error,
+                waited=waited,
+                retry_after=retry_after,
                 hedged=False,
             )
-            for number, sent in enumerate(self.attempts, 1)
+            for number, (at, ended, status, error, waited, retry_after) in enumerate(self.attempts, 1)
         )
         return Report(
-            endpoint=self.endpoint,
-            key=self.key,
+            endpoint=self.chain.endpoint,
+            key=self.chain.label,
             attempts=attempts,
             queued=self.queued,
             throttled=self.throttled,
@@ -216,10 +206,23 @@ class Call:
 
     def hold(self, response: Any, hold: "Hold") -> None:
         """Keep `hold` until the response's body is read, closed, broken or dropped."""
-        if self.ended(response):
-            hold.settle("read", None)
-        else:
-            self.body(response).add(hold)
+        stream = response.stream
+        if type(stream) is not self.chain.body:
+            if self.ended(response):
+                hold.settle("read", None)
+                return
+            stream = response.stream = self.chain.body(stream, self, response.extensions)
+        stream.add(hold)
+
+    def bound(self, response: Any, deadline: float) -> None:
+        """Let a deadline bound the reading of the response's body."""
+        stream = response.stream
+        if type(stream) is not self.chain.body:
+            if self.ended(response):
+                return
+            stream = self.body(response)
+        if deadline < stream.deadline:
+            stream.deadline = deadline
 
     def ended(self, response: Any) -> bool:
         """Whether nothing more comes over the network: the response is closed, or its body is in memory.

@@ -28,13 +28,21 @@ def number(
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise TypeError(f"{owner}: {name} must be a number {allowed}, not {value!r}")
     inside = (
-        math.isfinite(value)
+        finite(value)
         and (above is None or value > above)
         and (least is None or value >= least)
         and (most is None or value <= most)
     )
     if not inside:
         raise ValueError(f"{owner}: {name} must be a number {allowed}, not {value!r}")
+
+
+def finite(value: float) -> bool:
+    """Whether a number is neither NaN nor infinite, nor an integer beyond what a float can hold."""
+    try:
+        return math.isfinite(value)
+    except OverflowError:
+        return False
 
 
 def integer(owner: str, name: str, value: object, *, least: int, optional: bool = False) -> None:
@@ -60,10 +68,19 @@ def choice(owner: str, name: str, value: object, allowed: tuple[str, ...]) -> No
         raise ValueError(f"{owner}: {name} must be one of {', '.join(map(repr, allowed))}, not {value!r}")
 
 
-def callables(owner: str, name: str, values: Iterable[Any]) -> None:
+def callables(owner: str, name: str, values: object) -> tuple[Callable[..., Any], ...]:
     """Plain callables: what is awaited could suspend where nothing may."""
-    for value in values:
+    given = collection(owner, name, values, "functions")
+    for value in given:
         synchronous(owner, name, value)
+    return given
+
+
+def collection(owner: str, name: str, values: object, of: str) -> tuple[Any, ...]:
+    """Several things, as a tuple."""
+    if isinstance(values, str | bytes) or not isinstance(values, Iterable):
+        raise TypeError(f"{owner}: {name} must be a collection of {of}, not {values!r}")
+    return tuple(values)
 
 
 def synchronous(owner: str, name: str, value: object) -> None:
@@ -83,18 +100,18 @@ def codes(owner: str, name: str, values: object) -> frozenset[int]:
     """HTTP status codes, as a frozen set."""
     if isinstance(values, str | bytes) or not isinstance(values, Iterable):
         raise TypeError(f"{owner}: {name} must be a collection of status codes, not {values!r}")
-    given = frozenset(values)
+    given = tuple(values)
     for code in given:
         if isinstance(code, bool) or not isinstance(code, int) or not 100 <= code <= 599:
             raise ValueError(f"{owner}: {name} must hold status codes from 100 to 599, not {code!r}")
-    return given
+    return frozenset(given)
 
 
 def methods(owner: str, name: str, values: object) -> frozenset[str]:
     """HTTP methods, as a frozen set in upper case."""
     if isinstance(values, str | bytes) or not isinstance(values, Iterable):
         raise TypeError(f"{owner}: {name} must be a collection of HTTP methods, not {values!r}")
-    given = frozenset(values)
+    given = tuple(values)
     for method in given:
         if not isinstance(method, str) or not method.isalpha():
             raise ValueError(f'{owner}: {name} must hold HTTP methods such as "GET", not {method!r}')

@@ -16,14 +16,15 @@
 """
 
 import threading
-from collections import OrderedDict, deque
+from collections import deque
 from collections.abc import Callable, Hashable
 from typing import TYPE_CHECKING, Any, Literal
 
 from ._body import End, Hold
 from ._call import INF, Call
-from ._errors import CircuitOpen, Rejected
+from ._errors import CircuitOpen, Rejected, TimedOut
 from ._events import CircuitChanged, Listener, logger, notify
+from ._window import Window
 from .runtime import Waiter
 
 if TYPE_CHECKING:
@@ -32,52 +33,7 @@ if TYPE_CHECKING:
 Name = Literal["closed", "open", "half-open", "isolated"]
 Verdict = Literal["success", "failure", "neutral"]
 
-BUCKETS = 10
 JITTER = 0.2
-
-
-class Window:
-    """Calls, failures and slow calls of the last `seconds`, in rotating buckets."""
-
-    __slots__ = ("_buckets", "_index", "_width", "calls", "failures", "slow")
-
-    def __init__(self, seconds: float) -> None:
-        self._width = seconds / BUCKETS
-        self.clear()
-
-    def clear(self) -> None:
-        self._buckets = [[0, 0, 0] for _ in range(BUCKETS)]
-        self._index = -1
-        self.calls = self.failures = self.slow = 0
-
-    def add(self, now: float, failed: bool, slow: bool) -> None:
-        """Count one call that ended now."""
-        self.advance(now)
-        bucket = self._buckets[self._index % BUCKETS]
-        bucket[0] += 1
-        self.calls += 1
-        if failed:
-            bucket[1] += 1
-            self.failures += 1
-        if slow:
-            bucket[2] += 1
-            self.slow += 1
-
-    def advance(self, now: float) -> None:
-        """Forget what has left the window."""
-        index = int(now / self._width)
-        if index <= self._index:
-            return
-        if index - self._index >= BUCKETS:
-            self.clear()
-        else:
-            for passed in range(self._index + 1, index + 1):
-                bucket = self._buckets[passed % BUCKETS]
-                self.calls -= bucket[0]
-                self.failures -= bucket[1]
-                self.slow -= bucket[2]
-                bucket[:] = 0, 0, 0
-        self._index = index
 
 
 class Generation:
@@ -121,17 +77,32 @@ class Admission(Hold):
         if self.generation.revoked:
             raise self.circuit.rejection(call)
 
+    def sending(self, call: Call, now: float) -> None:
+        if self.generation.revoked:
+            raise self.circuit.rejection(call)
+        self.sent_at = now
+
     def settle(self, end: End, error: BaseException | None) -> None:
-        call = self.call
-        if call is None:
-            return
-        verdict: Verdict = "success"
-        if end == "broken":
-            verdict = "failure" if isinstance(error, call.family.failures) else "neutral"
+        call, self.call = self.call, None
+        assert call is not None, "a hold is settled once"
+        verdict: Verdict = judged(call, self, error) if end == "broken" else "success"
         self.circuit.report(self, verdict, call.runtime.now(), call.runtime.random)
 
     def abandon(self) -> None:
         self.circuit.orphans.append(self)
+
+
+def judged(call: Call, admission: Admission, error: BaseException | None) -> Verdict:
+    """What an error says about the server. Nothing, if it came before anything was sent."""
+    if admission.sent_at is None:
+        return "neutral"
+    if isinstance(error, TimedOut) and error.scope == "call":
+        on_the_wire = call.runtime.now() - admission.sent_at
+        limit = call.chain.attempt_timeout
+        if limit == INF:
+            limit = (min(call.deadline, call.trail.deadline) - call.trail.started) / 2
+        return "failure" if on_the_wire >= limit else "neutral"
+    return "failure" if isinstance(error, call.family.failures) else "neutral"
 
 
 class CircuitState:
@@ -150,7 +121,7 @@ class CircuitState:
         self.probes: list[Admission] = []
         self.probes_succeeded = 0
         self.generation = Generation()
-        self.pending: OrderedDict[Admission, None] = OrderedDict()
+        self.pending: deque[Admission] = deque()  # open bodies, in the order in which their verdicts fall due
         self.orphans: deque[Admission] = deque()
         self._lock = threading.Lock()
         self._listeners: list[Listener] = []
@@ -169,13 +140,13 @@ class CircuitState:
 
     def admit(self, call: Call) -> Admission:
         """Let a call in, or raise `CircuitOpen`."""
-        state = self.state
+        generation, state = self.generation, self.state  # in this order: a transition in between revokes it
         if state == "closed":
-            return Admission(self, self.generation, probe=False)
+            return Admission(self, generation, probe=False)
         now = call.runtime.now()
         refused = False
         with self._lock:
-            self._settle_due(now)
+            self._settle_due(now, call.runtime.random)
             if self.state == "open":
                 if self.open_until is None:
                     self.open_until = now + self.open_time(call.runtime.random)
@@ -214,9 +185,9 @@ class CircuitState:
     def await_body(self, admission: Admission, call: Call, now: float) -> None:
         """Its headers were good: the verdict is its body's, or success when it falls due."""
         admission.call = call
-        admission.due = now + self._lease(call)
-        with self._lock:
-            self.pending[admission] = None
+        limit = call.chain.attempt_timeout
+        admission.due = now + (limit if limit < INF else self.settings.open_for)
+        self.pending.append(admission)
 
     def report(
         self,
@@ -228,16 +199,25 @@ class CircuitState:
     ) -> None:
         """How an admitted call ended. `coin` jitters the open time if that opens the circuit."""
         with self._lock:
-            self.pending.pop(admission, None)
-            self._settle_due(now)
             if self._count(admission, verdict, now):
                 self._open(now, coin, retry_after)
+            pending = self.pending
+            if pending and pending[0] is admission:  # bodies mostly end in the order in which they came
+                pending.popleft()
+            if pending or self.orphans:
+                self._settle_due(now, coin)
         if self._notices:
             self.deliver()
 
     def _count(self, admission: Admission, verdict: Verdict, now: float) -> bool:
         """Count a verdict. True if the circuit must open for it."""
-        first, admission.settled = not admission.settled, True
+        first = not admission.settled
+        admission.settled = True
+        if verdict == "success" and first and not admission.probe and not admission.slow:  # nearly always
+            if admission.generation is self.generation:
+                self.failed_in_a_row = 0
+                self.window.add_success(now)
+            return False
         broke_later = admission.counted and verdict == "failure"
         if admission.generation is not self.generation or not (first or broke_later):
             return False
@@ -272,24 +252,25 @@ class CircuitState:
             settings.slow_call is not None and window.slow >= settings.slow_rate * window.calls
         )
 
-    def _settle_due(self, now: float) -> None:
+    def _settle_due(self, now: float, coin: Callable[[], float]) -> None:
         """Give the verdicts that fell due, and take back what was dropped."""
         while self.orphans:
-            dropped = self.orphans.popleft()
-            self.pending.pop(dropped, None)
-            self._count(dropped, "neutral", now)
-        while self.pending:
-            admission = next(iter(self.pending))
-            if admission.due > now:
+            self._count(self.orphans.popleft(), "neutral", now)
+        pending = self.pending
+        while pending:
+            admission = pending[0]
+            if not admission.settled and admission.due > now:
                 return
-            del self.pending[admission]
-            self._count(admission, "success", now)
-            admission.counted = True
+            pending.popleft()  # first: a transition clears them all
+            if not admission.settled:
+                admission.counted = True
+                if self._count(admission, "success", now):  # it was slow
+                    self._open(now, coin, None)
 
     def _expire_probes(self, now: float, call: Call) -> None:
         """Take back the places of probes that never reported. One with good headers has until it falls due."""
         lease = self._lease(call)
-        self.probes = [p for p in self.probes if p.sent_at is None or now - p.sent_at <= lease or p in self.pending]
+        self.probes = [p for p in self.probes if p.sent_at is None or now - p.sent_at <= lease or p.due < INF]
 
     def _lease(self, call: Call) -> float:
         limit = call.chain.attempt_timeout
@@ -355,13 +336,15 @@ class CircuitState:
     def _tell(self, old: Name, new: Name) -> None:
         logger.warning("circuit %s: %s -> %s", self.label, old, new)
         self.circuit.breaker.tell(old, new)
-        notify(tuple(self._listeners), CircuitChanged(endpoint=None, key=self.label, old=old, new=new))
+        once = {id(listener): listener for listener in self._listeners}  # several transports may share one listener
+        notify(once.values(), CircuitChanged(endpoint=None, key=self.label, old=old, new=new))
 
     # -- state
 
     def idle(self, now: float) -> bool:
         """Whether forgetting it changes nothing that a call could notice soon."""
-        return self.state == "closed" and not self.pending
+        pending = tuple(self.pending)  # other threads append
+        return self.state == "closed" and all(admission.settled or admission.due <= now for admission in pending)
 
     def snapshot(self) -> dict[str, Any]:
         """Plain data."""

@@ -7,9 +7,10 @@ A family module (`seawall.httpx`) joins each of these with the base class of its
 
 from collections.abc import Iterable, Mapping
 from types import TracebackType
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from . import _check
+from ._body import close_all
 from ._call import INF, MARK
 from ._endpoints import Endpoints
 from ._events import Listener
@@ -18,7 +19,8 @@ from ._pool import Shards
 from ._proxies import environment_proxies
 from ._stack import EMPTY, Stack
 from ._state import State
-from ._transport import Core, Policies, current, handle_async, handle_sync
+from ._transport import Core, Policies, current
+from .runtime.asyncio import Turns
 from .runtime.threads import THREADS
 
 
@@ -39,9 +41,10 @@ class Protected:
         listeners: Iterable[Listener] = (),
     ) -> None:
         handler = "handle_request" if self.driver == "sync" else "handle_async_request"
-        if transport is not None and not hasattr(transport, handler):
+        if transport is not None and (isinstance(transport, type) or not hasattr(transport, handler)):
+            article = "a" if self.driver == "sync" else "an"
             raise TypeError(
-                f"{type(self).__name__}: transport must be an {self.driver} transport of {self.family.name} "
+                f"{type(self).__name__}: transport must be {article} {self.driver} transport of {self.family.name} "
                 f"(something with {handler}), not {transport!r}"
             )
         self.inner = self.new_pool() if transport is None else transport
@@ -75,8 +78,8 @@ class AsyncTransport(Protected):
 
     driver = "async"
 
-    async def handle_async_request(self, request: Any) -> Any:
-        return await handle_async(self.core, request)
+    def handle_async_request(self, request: Any) -> Any:
+        return self.core.handle_async(request)
 
     async def aclose(self) -> None:
         """Close the inner transport."""
@@ -103,7 +106,7 @@ class Transport(Protected):
     driver = "sync"
 
     def handle_request(self, request: Any) -> Any:
-        return handle_sync(self.core, request)
+        return self.core.handle_sync(request)
 
     def close(self) -> None:
         """Close the inner transport."""
@@ -152,8 +155,15 @@ class Connections:
         _check.integer(owner, "max_connections", max_connections, least=1, optional=True)
         _check.integer(owner, "max_keepalive", max_keepalive, least=0, optional=True)
         _check.number(owner, "keepalive_expiry", keepalive_expiry, least=0, optional=True)
+        _check.integer(owner, "retries", retries, least=0)
+        for name, value in (("http1", http1), ("http2", http2), ("trust_env", trust_env)):
+            _check.flag(owner, name, value)
         if isinstance(proxy, str | library.URL):
             proxy = library.Proxy(proxy)
+        elif proxy is not None and not isinstance(proxy, library.Proxy):
+            raise TypeError(f"{owner}: proxy must be a URL, a {library.__name__}.Proxy or None, not {proxy!r}")
+        if socket_options is not None:
+            socket_options = _check.collection(owner, "socket_options", socket_options, "socket options")
         options = {
             # one context for all: it takes 20 ms and most of a megabyte to make
             "verify": library.create_ssl_context(verify=verify, cert=cert, trust_env=trust_env),
@@ -165,9 +175,10 @@ class Connections:
             "uds": uds,
             "local_address": local_address,
             "retries": retries,
-            "socket_options": None if socket_options is None else list(socket_options),
+            "socket_options": socket_options,
         }
         transport = library.HTTPTransport if self.driver == "sync" else library.AsyncHTTPTransport
+        transport(**options)  # what it refuses is refused now, not at the first request
         self.shards = Shards(
             lambda: transport(**options),
             INF if max_connections is None else max_connections,
@@ -196,13 +207,13 @@ class AsyncPool(Connections):
 
     driver = "async"
 
-    async def handle_async_request(self, request: Any) -> Any:
-        return await handle_async(self.core, request)
+    def handle_async_request(self, request: Any) -> Any:
+        return self.core.handle_async(request)
 
     async def aclose(self) -> None:
         """Close every connection that lives in the running loop."""
         runtime = current()
-        await self.shards.close_all(self.shards.close(runtime.home()), runtime)
+        await close_all(self.shards.close(runtime.home()), runtime)
 
 
 class Pool(Connections):
@@ -211,7 +222,7 @@ class Pool(Connections):
     driver = "sync"
 
     def handle_request(self, request: Any) -> Any:
-        return handle_sync(self.core, request)
+        return self.core.handle_sync(request)
 
     def close(self) -> None:
         """Close every connection."""
@@ -247,8 +258,13 @@ class FrontDoor:
             raise TypeError(f"{type(self).__name__}: policies must be a Stack, Endpoints or None, not {policies!r}")
         if limits is None:
             limits = self.library.Limits(max_connections=100, max_keepalive_connections=20)
+        elif not isinstance(limits, self.library.Limits):
+            raise TypeError(f"{type(self).__name__}: limits must be {self.library.__name__}.Limits, not {limits!r}")
+        if mounts is not None and not isinstance(mounts, Mapping):
+            raise TypeError(f"{type(self).__name__}: mounts must map patterns to transports, not {mounts!r}")
         self._shared_state = State() if state is None else state
-        listeners = tuple(listeners)
+        self._turns = Turns()
+        listeners = _check.callables(type(self).__name__, "listeners", listeners)
         context: Any = None
 
         def pool(proxy: Any = None) -> Connections:
@@ -295,16 +311,26 @@ class FrontDoor:
 class AsyncClient(FrontDoor):
     """An async client whose transports are protected."""
 
-    async def send(self, request: Any, **options: Any) -> Any:
-        """As the library's own. A request that is sent again is a new call, with a deadline of its own."""
-        request.extensions.pop(MARK, None)
-        return await super().send(request, **options)  # type: ignore[misc]
+    async def request(self, method: str, url: Any, **options: Any) -> Any:
+        """As the library's own. Of a burst only some start in one turn of the loop, so that answers get through."""
+        if self._turns.full():
+            await self._turns.wait()
+        return await super().request(method, url, **options)  # type: ignore[misc]
+
+    if not TYPE_CHECKING:  # type checkers see the library's own signature
+
+        async def send(self, request: Any, **options: Any) -> Any:
+            """As the library's own. A request that is sent again is a new call, with a deadline of its own."""
+            request.extensions.pop(MARK, None)
+            return await super().send(request, **options)
 
 
 class Client(FrontDoor):
     """A sync client whose transports are protected."""
 
-    def send(self, request: Any, **options: Any) -> Any:
-        """As the library's own. A request that is sent again is a new call, with a deadline of its own."""
-        request.extensions.pop(MARK, None)
-        return super().send(request, **options)  # type: ignore[misc]
+    if not TYPE_CHECKING:
+
+        def send(self, request: Any, **options: Any) -> Any:
+            """As the library's own. A request that is sent again is a new call, with a deadline of its own."""
+            request.extensions.pop(MARK, None)
+            return super().send(request, **options)

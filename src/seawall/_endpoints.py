@@ -110,7 +110,8 @@ class Endpoints:
         catch_all = [e for e in endpoints if e.whole_host and e.host == "*" and e.scheme is None and e.port is None]
         if catch_all and default is not None:
             raise StackError('give either the pattern "*" or default=, not both')
-        self._default = catch_all[0] if catch_all else Endpoint("*", _stack("default", default or standard()))
+        fallback = standard() if default is None else _stack("default", default)
+        self._default = catch_all[0] if catch_all else Endpoint("*", fallback)
         self._by_host: dict[str, list[Endpoint]] = {}
         self._wild: list[Endpoint] = []
         for endpoint in endpoints:
@@ -145,7 +146,7 @@ def parse(pattern: str, stack: Stack) -> Endpoint:
 
     def wrong(reason: str) -> StackError:
         return StackError(
-            f"endpoint pattern {pattern!r}: {reason}. A pattern is [METHOD ][scheme://]host[:port][/path], "
+            f"endpoint pattern {_shown(pattern)}: {reason}. A pattern is [METHOD ][scheme://]host[:port][/path], "
             f'such as "GET https://api.example.com/items/*", "*.example.com" or "*"'
         )
 
@@ -185,6 +186,8 @@ def parse(pattern: str, stack: Stack) -> Endpoint:
 def _port(text: str | None, scheme: str | None, wrong: Any) -> int | None:
     if text is None:
         return None if scheme is None else DEFAULT_PORTS[scheme]
+    if not text:
+        raise wrong('after ":" a port is missing, or "//" and a host')
     if not text.isascii() or not text.isdecimal() or not 1 <= int(text) <= 65535:
         raise wrong(f"the port must be a number from 1 to 65535, not {text!r}")
     return int(text)
@@ -201,5 +204,10 @@ def _regex(path: str) -> "re.Pattern[str]":
 
 def _stack(pattern: str, stack: object) -> Stack:
     if not isinstance(stack, Stack):
-        raise StackError(f"endpoint {pattern!r} needs a Stack, not {stack!r}")
+        raise StackError(f"endpoint {_shown(pattern)} needs a Stack, not {stack!r}")
     return stack
+
+
+def _shown(pattern: object) -> str:
+    """A pattern for an error: whatever looks like a password is not repeated."""
+    return re.sub(r"[^\s/'\"]*@", "...@", repr(pattern))

@@ -77,9 +77,10 @@ class Family:
             return None
         if hasattr(source, "read"):
             return _rewind(source) if _seekable(source) else None
+        # an iterator is its own, and so is the one that an iterable keeps: there is no second one to send
         if hasattr(source, "__aiter__"):
-            return None if aiter(source) is source else _ready
-        return None if iter(source) is source else _ready
+            return None if aiter(source) is aiter(source) else _ready
+        return None if iter(source) is iter(source) else _ready
 
     def __repr__(self) -> str:
         return f"<Family {self.name}>"

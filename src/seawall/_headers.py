@@ -45,11 +45,17 @@ def retry_after(headers: Any) -> float | None:
     return (then - date).total_seconds()
 
 
+def mentions_quota(headers: Any) -> bool:
+    """Whether `quota` has anything to read: cheap enough to ask of every response."""
+    for name, _ in headers.raw:  # noqa: SIM110 - a generator would cost as much again
+        if b"imit" in name or b"IMIT" in name:
+            return True
+    return False
+
+
 def quota(headers: Any) -> Quota | None:
     """The tightest quota that the headers speak of, or None."""
-    fields = [(name.lower(), value) for name, value in headers.raw if b"imit" in name.lower()]
-    if not fields:
-        return None
+    fields = [(name.lower(), value) for name, value in headers.raw]
     found = [*_structured(fields), *_named(fields, headers)]
     return min(found, key=lambda q: (q.remaining / (q.limit or q.remaining or 1), -q.reset), default=None)
 

@@ -6,66 +6,67 @@ slow-call timing and probe leases start there, so that time spent in our line ne
 
 from typing import Any
 
-from ._call import Call, Sent
+from ._body import close_all
+from ._call import Call
 from ._errors import Expired
 from ._pool import Lease, Shards
 
 
-async def send(call: Call) -> Any:
-    """Send through the inner transport that the call's chain ends in."""
-    chain, runtime = call.chain, call.runtime
+async def reserve_and_send(call: Call) -> Any:
+    """Send through a pool: wait for one of its connections, send on it, and hold it until the body ends."""
+    shards: Shards = call.chain.shards
+    runtime = call.runtime
     call.sent_at = None
-    shards: Shards | None = chain.shards
-    if shards is None:
-        return await _attempt(call, chain.transport, None)
     shard = await shards.reserve(call)
     call.reused = shard.used
     try:
-        response = await _attempt(call, shard.transport, shard.wire)
+        response = await _send(call, shard.transport, shard.wire)
         shard.used = True
         network = response.extensions.get("network_stream")
         if network is not shard.network:
             shard.network = network
-            if shard.wire is not None:
-                shard.wire.learn(network)
+            shard.wire.learn(network)
     except BaseException:
-        await shards.close_all(shards.put(shard, runtime.now(), keep=False), runtime)
+        await close_all(shards.put(shard, runtime, keep=False), runtime)
         raise
     if response.is_closed:
-        await shards.close_all(shards.put(shard, runtime.now(), keep=True), runtime)
+        await close_all(shards.put(shard, runtime, keep=True), runtime)
     else:
         call.body(response).add(Lease(shards, shard, runtime))
     return response
 
 
-async def _attempt(call: Call, transport: Any, wire: Any) -> Any:
-    runtime, trail, limit = call.runtime, call.trail, call.chain.attempt_timeout
-    guard = call.guard
-    if guard is not None:
-        call.check()
-    now, deadline = runtime.now(), call.deadline
+def send(call: Call) -> Any:
+    """Send through a transport that knows its own connections."""
+    return _send(call, call.chain.transport, None)
+
+
+async def _send(call: Call, transport: Any, wire: Any) -> Any:
+    chain, runtime, deadline = call.chain, call.runtime, call.deadline
+    now = runtime.now()
     if now >= deadline:
         raise call.timed_out("the call's deadline passed before an attempt was sent", "call")
-    call.sent_at = now
-    while guard is not None:
-        guard.sent_at = now
+    guard = call.guard
+    while guard is not None:  # every circuit that let it in has a last word
+        guard.sending(call, now)
         guard = guard.outer
-    sent = Sent(now, call.waited)
-    trail.attempts.append(sent)
-    if now + limit < deadline:
-        deadline = now + limit
+    call.sent_at = now
+    if now + chain.attempt_timeout < deadline:
+        deadline = now + chain.attempt_timeout
     try:
         response = await runtime.send(transport, call.request, deadline, wire)
     except Expired as expired:
-        if deadline < call.deadline:
-            error = call.timed_out(f"no response headers within {limit:g} s of sending", "attempt")
-        else:
-            error = call.timed_out(f"the call's deadline passed after {deadline - trail.started:.3g} s", "call")
-        sent.ended, sent.error = runtime.now(), error
+        error = _expired(call, deadline)
+        call.trail.attempts.append((now, runtime.now(), None, error, call.waited, None))
         raise error from expired.__cause__
     except Exception as error:
-        sent.ended, sent.error = runtime.now(), error
+        call.trail.attempts.append((now, runtime.now(), None, error, call.waited, None))
         raise
-    sent.ended = runtime.now()
-    sent.status = response.status_code
+    call.trail.attempts.append((now, runtime.now(), response.status_code, None, call.waited, None))
     return response
+
+
+def _expired(call: Call, deadline: float) -> Exception:
+    if deadline < call.deadline:
+        return call.timed_out(f"no response headers within {call.chain.attempt_timeout:g} s of sending", "attempt")
+    return call.timed_out(f"the call's deadline passed after {deadline - call.trail.started:.3g} s", "call")

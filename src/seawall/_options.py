@@ -5,13 +5,13 @@ for code that calls an SDK which hides the request. The extension wins over the 
 over an outer one, option by option.
 """
 
-import math
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
+from . import _check
 from ._errors import OptionError
 
 
@@ -64,7 +64,7 @@ def options(
     Raises `OptionError` for values that cannot be.
     """
     given = {name: value for name, value in locals().items() if value is not ...}
-    token = CONTEXT.set((CONTEXT.get() or DEFAULTS).updated(given))
+    token = CONTEXT.set(CONTEXT.get().updated(given))
     try:
         yield
     finally:
@@ -73,7 +73,7 @@ def options(
 
 def effective(given: Mapping[str, Any] | None) -> Options:
     """The options of a request whose extension is `given`."""
-    base = CONTEXT.get() or DEFAULTS
+    base = CONTEXT.get()
     if given is None:
         return base
     if not isinstance(given, Mapping):
@@ -82,7 +82,7 @@ def effective(given: Mapping[str, Any] | None) -> Options:
 
 
 def _finite(name: str, value: Any) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+    if isinstance(value, bool) or not isinstance(value, int | float) or not _check.finite(value):
         raise OptionError(f"option {name} must be a finite number, not {value!r}")
     return value
 
@@ -125,5 +125,5 @@ KNOWN = {
     "tenant": _text,
 }
 DEFAULTS = Options()
-CONTEXT: ContextVar[Options | None] = ContextVar("seawall.options", default=None)
+CONTEXT: ContextVar[Options] = ContextVar("seawall.options", default=DEFAULTS)
 assert KNOWN.keys() == {field.name for field in fields(Options)}

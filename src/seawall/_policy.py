@@ -8,6 +8,7 @@ Settings, state and I/O stay apart: a policy's fields are frozen and comparable,
 """
 
 from collections.abc import Awaitable, Callable, Hashable
+from collections.abc import Set as AbstractSet
 from typing import Any, Generic, Literal, TypeVar
 
 from ._call import INF, Call
@@ -15,6 +16,7 @@ from ._call import INF, Call
 S = TypeVar("S")
 Next = Callable[[Call], Awaitable[Any]]
 Key = Literal["origin", "endpoint", "client"] | Callable[[Any], Hashable]
+Methods = AbstractSet[str] | list[str] | tuple[str, ...]
 
 
 class Policy(Generic[S]):
@@ -64,7 +66,7 @@ class Chain:
 
     __slots__ = (
         "attempt_timeout", "body", "cells", "endpoint", "enter", "family", "label",
-        "listeners", "origin", "seen", "shards", "timed", "transport", "used",
+        "listeners", "origin", "seen", "shards", "timeout", "timeout_covers_body", "transport", "used",
     )  # fmt: skip
 
     def __init__(
@@ -78,9 +80,10 @@ class Chain:
         transport: Any,
         shards: Any = None,
         listeners: tuple[Any, ...] = (),
+        timeout: float = INF,
+        timeout_covers_body: bool = True,
         attempt_timeout: float = INF,
         cells: tuple[Any, ...] = (),
-        timed: bool = False,
     ) -> None:
         self.enter = enter
         self.endpoint = endpoint
@@ -91,9 +94,10 @@ class Chain:
         self.transport = transport
         self.shards = shards
         self.listeners = listeners
+        self.timeout = timeout
+        self.timeout_covers_body = timeout_covers_body
         self.attempt_timeout = attempt_timeout
         self.cells = cells
-        self.timed = timed  # whether a Timeout bounds the call
         self.used = 0.0
         self.seen = 0.0
 

@@ -21,10 +21,11 @@ from collections import OrderedDict, deque
 from collections.abc import Callable, Hashable
 from typing import Any
 
-from ._body import End, Hold
+from ._body import End, Hold, close_all
 from ._call import Call
 from ._slots import Slots
 from .runtime import Runtime
+from .runtime._awaiting import Making
 from .runtime.threads import Wire
 
 _living: "weakref.WeakSet[Shards]" = weakref.WeakSet()
@@ -35,7 +36,7 @@ class Shard:
 
     __slots__ = ("home", "idle_since", "network", "origin", "transport", "used", "wire")
 
-    def __init__(self, transport: Any, home: Hashable, origin: Hashable, wire: Wire | None) -> None:
+    def __init__(self, transport: Any, home: Hashable, origin: Hashable, wire: Wire | Making) -> None:
         self.transport = transport
         self.home = home
         self.origin = origin
@@ -63,11 +64,34 @@ class Lease(Hold):
         self.runtime = runtime
 
     def settle(self, end: End, error: BaseException | None) -> list[Any]:
-        return self.pool.put(self.shard, self.runtime.now(), keep=end == "read")
+        return self.pool.put(self.shard, self.runtime, keep=end == "read")
 
     def abandon(self) -> None:
         self.pool.abandoned.append(self.shard)
         self.pool.slots.orphan()
+
+
+class Surplus:
+    """Idle connections beyond `max_keepalive`, closed a moment after they became so.
+
+    A slot that comes free in a policy further out lets in a call that is about to take one of them: it gets that turn
+    first. (Without it 5,000 requests over 100 connections made 2,900.)
+    """
+
+    __slots__ = ("home", "runtime", "shards")
+
+    def __init__(self, shards: "Shards", home: Hashable, runtime: Runtime) -> None:
+        self.shards = shards
+        self.home = home
+        self.runtime = runtime
+
+    async def aclose(self) -> None:
+        await self.runtime.sleep(0)
+        await close_all(self.shards.trim(self.home), self.runtime)
+
+    def close(self) -> None:
+        for transport in self.shards.trim(self.home):
+            transport.close()
 
 
 class Shards:
@@ -110,15 +134,20 @@ class Shards:
             await slots.enter(call, until, owner="pool", key=None, flow=call.chain.origin)
         try:
             shard, closing = self._take(runtime.home(), call.chain.origin, runtime.now())
-            if closing:
-                await self.close_all(closing, runtime)
         except BaseException:
             slots.release()
             raise
+        if closing:
+            try:
+                await close_all(closing, runtime)
+            except BaseException:
+                await close_all(self.put(shard, runtime, keep=shard.used), runtime)
+                raise
         return shard
 
-    def put(self, shard: Shard, now: float, *, keep: bool) -> list[Any]:
-        """Give a shard back. Returns transports to be closed here."""
+    def put(self, shard: Shard, runtime: Runtime, *, keep: bool) -> list[Any]:
+        """Give a shard back. Returns what is to be closed here."""
+        now = runtime.now()
         with self._lock:
             self._out.discard(shard)
             if keep:
@@ -127,15 +156,22 @@ class Shards:
                 self._by_place.setdefault((shard.home, shard.origin), deque()).append(shard)
             else:
                 self._condemned.append(shard)
-            self._expired(now)
+            self._expire(now)
             closing = self._at_home(shard.home) if self._condemned or self.abandoned else []
+            surplus = len(self._idle) > self.max_keepalive
         self.slots.release()
+        if surplus:
+            closing.append(Surplus(self, shard.home, runtime))
         return closing
 
-    async def close_all(self, closing: list[Any], runtime: Runtime) -> None:
-        """Close what a decision took out."""
-        for transport in closing:
-            await runtime.close(transport)
+    def trim(self, home: Hashable) -> list[Any]:
+        """Take out the idle connections beyond `max_keepalive`. Returns what is to be closed at this home."""
+        with self._lock:
+            # a call that was granted a permit, or is about to be, has not taken its shard yet
+            coming = max(0, self.slots.in_use - len(self._out) + bool(self.slots.waiting))
+            while len(self._idle) > self.max_keepalive + coming:
+                self._condemn_oldest()
+            return self._at_home(home)
 
     def close(self, home: Hashable) -> list[Any]:
         """Take every idle shard out. Returns the transports to be closed at this home."""
@@ -149,7 +185,7 @@ class Shards:
 
     def _take(self, home: Hashable, origin: Hashable, now: float) -> tuple[Shard, list[Any]]:
         with self._lock:
-            self._expired(now)
+            self._expire(now)
             place = home, origin
             mine = self._by_place.get(place)
             shard = None
@@ -164,19 +200,14 @@ class Shards:
             if shard is None:
                 if len(self._idle) + len(self._out) >= self.max_connections and self._idle:
                     self._condemn_oldest()
-                shard = Shard(self._build(), home, origin, Wire() if self._wired else None)
+                shard = Shard(self._build(), home, origin, Wire() if self._wired else Making())
             self._out.add(shard)
             closing = self._at_home(home) if self._condemned or self.abandoned else []
         return shard, closing
 
-    def _expired(self, now: float) -> None:
-        """Under the lock: condemn what has been idle too long, or is one too many."""
-        # a call that was granted a permit, or is about to be, has not taken its shard yet
-        coming = self.slots.in_use - len(self._out) - 1 + bool(self.slots.waiting)
-        keep = self.max_keepalive + max(0, coming)
-        while self._idle and (
-            len(self._idle) > keep or now - next(iter(self._idle)).idle_since > self.keepalive_expiry
-        ):
+    def _expire(self, now: float) -> None:
+        """Under the lock: condemn what has been idle too long."""
+        while self._idle and now - next(iter(self._idle)).idle_since > self.keepalive_expiry:
             self._condemn_oldest()
 
     def _condemn_oldest(self) -> None:

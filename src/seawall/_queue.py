@@ -10,6 +10,7 @@
 
 import heapq
 import math
+from collections import OrderedDict
 from collections.abc import Hashable
 from typing import Literal
 
@@ -45,7 +46,7 @@ class Queue:
     __slots__ = ("_dead", "_flows", "_last", "_orders", "cost", "waiting")
 
     def __init__(self) -> None:
-        self._flows: dict[Hashable, list[Ticket]] = {}
+        self._flows: OrderedDict[Hashable, list[Ticket]] = OrderedDict()  # a dict is slow to find its first of many
         self._orders = 0
         self._dead = 0
         self._last = -math.inf  # no waiting ticket has a rank above it
@@ -81,10 +82,12 @@ class Queue:
         ticket = self.peek()
         if ticket is None:
             return None
-        heap = self._flows.pop(ticket.flow)
+        heap = self._flows[ticket.flow]
         heapq.heappop(heap)
         if heap:
-            self._flows[ticket.flow] = heap
+            self._flows.move_to_end(ticket.flow)
+        else:
+            del self._flows[ticket.flow]
         ticket.state = "granted"
         self._gone(ticket)
         return ticket

@@ -7,8 +7,13 @@ may; `take(now, cost)` spends it. Both may be asked for more than fits at once, 
 from collections import deque
 from typing import Protocol
 
+INF = float("inf")
+
 STAMPS = 10_000
 """The most stamps that one window keeps; above that, stamps share grains of time and never admit more."""
+
+RECENT = 32
+"""How many starts the rate before a pause is judged by."""
 
 TOLERANCE = 1e-9
 """Keeps rounding of sums and quotients from making a call wait for a billionth of a second."""
@@ -19,6 +24,7 @@ class Engine(Protocol):
 
     most: float
 
+    def try_take(self, now: float, cost: float) -> bool: ...
     def ready_at(self, now: float, cost: float) -> float: ...
     def take(self, now: float, cost: float) -> None: ...
     def idle(self, now: float) -> bool: ...
@@ -39,7 +45,18 @@ class SlidingWindow:
         self._used = 0.0
         self.airborne = 0.0  # taken, but its stamp is still to come
 
+    def try_take(self, now: float, cost: float) -> bool:
+        """Spend `cost` if it may start now."""
+        stamps = self._stamps
+        if stamps and stamps[0][1] + self.per <= now:
+            self._expire(now)
+        if self._used + self.airborne + cost > self.rate + TOLERANCE:
+            return False
+        self.take(now, cost)
+        return True
+
     def ready_at(self, now: float, cost: float) -> float:
+        stamps = self._stamps
         self._expire(now)
         used = self._used + self.airborne
         if used + cost <= self.rate + TOLERANCE:
@@ -50,20 +67,23 @@ class SlidingWindow:
         excess = used + rest - self.rate
         if excess <= TOLERANCE:
             return now + rounds * self.per
-        for _, last, spent in self._stamps:
+        for _, last, spent in stamps:
             excess -= spent
             if excess <= TOLERANCE:
                 return last + (rounds + 1) * self.per
-        return float("inf")  # it waits for what is in the air
+        return INF  # it waits for what is in the air
 
     def take(self, now: float, cost: float) -> None:
         self._used += cost
         stamps = self._stamps
-        if stamps and now - stamps[-1][0] <= self.grain:
-            stamps[-1][1] = max(now, stamps[-1][1])
-            stamps[-1][2] += cost
-        else:
-            stamps.append([now, now, cost])
+        if stamps:
+            newest = stamps[-1]
+            if now - newest[0] <= self.grain or len(stamps) >= STAMPS:
+                if now > newest[1]:
+                    newest[1] = now
+                newest[2] += cost
+                return
+        stamps.append([now, now, cost])
 
     def _expire(self, now: float) -> None:
         stamps = self._stamps
@@ -74,7 +94,7 @@ class SlidingWindow:
 
     def idle(self, now: float) -> bool:
         self._expire(now)
-        return not self._stamps and not self.airborne
+        return not self._stamps and self.airborne <= TOLERANCE
 
     def tokens(self, now: float) -> float:
         """How much may start now."""
@@ -103,7 +123,14 @@ class LeakyBucket:
     def __init__(self, rate: float, per: float, burst: float) -> None:
         self.interval = per / rate
         self.burst = self.most = burst
-        self._due = float("-inf")
+        self._due = -INF
+
+    def try_take(self, now: float, cost: float) -> bool:
+        """Spend `cost` if it may start now."""
+        if self.ready_at(now, cost) > now:
+            return False
+        self.take(now, cost)
+        return True
 
     def ready_at(self, now: float, cost: float) -> float:
         ready = max(self._due, now) + (cost - self.burst) * self.interval
@@ -123,7 +150,10 @@ class LeakyBucket:
 class Unlimited:
     """No rate of its own."""
 
-    most = float("inf")
+    most = INF
+
+    def try_take(self, now: float, cost: float) -> bool:
+        return True
 
     def ready_at(self, now: float, cost: float) -> float:
         return now
@@ -135,68 +165,80 @@ class Unlimited:
         return True
 
     def tokens(self, now: float) -> float:
-        return float("inf")
+        return INF
 
 
 class Pace:
     """What the server asked for: a pause of every call, then a spaced restart; or even spacing up to a reset.
 
-    After a pause calls restart at half of the rate that led to it, doubling each second until none waits, rather
-    than all at once. Before a reset that little is left for, what is left is spread until then.
+    After a pause calls restart at half of the rate that led to it (but at least 1/s), doubling each second until none
+    waits, rather than all at once; a pause that follows before that is over halves what the restart had reached. Before
+    a reset that little is left for, what is left is spread until then.
     """
 
     def __init__(self) -> None:
-        self.paused_until = float("-inf")
+        self.active = False
+        """Whether it may hold anything back, now or later."""
+        self.paused_until = -INF
         self._spacing = 0.0
-        self._spaced_from = float("-inf")
-        self._spaced_until = float("-inf")
-        self._last = float("-inf")
-        self._second = -1
-        self._starts = 0
-        self._before = 0
+        self._spaced_from = -INF
+        self._spaced_until = -INF
+        self._last = -INF
+        self._starts = 0  # since `_marks[1]`; `_marks[0]` is RECENT starts before that
+        self._marks = (-INF, -INF)
 
     def pause(self, now: float, seconds: float) -> bool:
         """Nothing starts for `seconds`. False if a longer pause holds already."""
         until = now + seconds
         if until <= self.paused_until:
             return False
-        if self.paused_until <= now:  # not paused yet: the rate until now is the one that was too much
-            self._roll(now)
-            self._spacing = 2.0 / max(1, self._starts, self._before)
-        self.paused_until = until
-        self._spaced_from = until
-        self._spaced_until = float("inf")
+        if self.paused_until <= now:  # not a pause made longer, but a new one
+            restarting = self.active and self._spaced_from <= now
+            self._spacing = min(1.0, 2 * (self._spaced_by(now) if restarting else self._recent(now)))
+        self.active = True
+        self.paused_until = self._spaced_from = until
+        self._spaced_until = INF
         return True
 
     def spread(self, now: float, spacing: float, until: float) -> None:
         """Until a reset, keep this distance between starts."""
         if self.paused_until <= now:
-            self._spacing, self._spaced_from, self._spaced_until = spacing, float("inf"), until
+            self.active = True
+            self._spacing, self._spaced_from, self._spaced_until = spacing, INF, until
 
     def ready_at(self, now: float, waiting: bool) -> float:
         """The earliest next start. Without anybody waiting, the restart after a pause is over."""
         if now < self.paused_until:
             return self.paused_until
-        if now >= self._spaced_until:
-            return now
-        spacing: float = self._spacing / 2.0 ** min(64.0, max(0.0, now - self._spaced_from))
-        if spacing < 1e-4 or (not waiting and self._spaced_from <= now and self._last + spacing <= now):
-            self._spaced_until = float("-inf")
+        spacing = self._spaced_by(now)
+        restarted = self._spaced_from <= self._last  # the first one after a pause may have a herd behind it
+        over = not waiting and restarted and self._last + spacing <= now
+        if over or spacing < 1e-4 or now >= self._spaced_until:
+            self.active = False
             return now
         return max(now, self._last + spacing)
 
+    def idle(self, now: float) -> bool:
+        """Whether nothing that the server asked for is still in force."""
+        if self.active:
+            self.ready_at(now, waiting=True)
+        return not self.active
+
     def take(self, now: float) -> None:
-        self._last = now
-        self._roll(now)
+        """Something starts now."""
         self._starts += 1
+        if self._starts == RECENT:
+            self._marks, self._starts = (self._marks[1], now), 0
+        if self.active:
+            self._last = now
 
-    def _roll(self, now: float) -> None:
-        second = int(now)
-        if second != self._second:
-            self._before = self._starts if second == self._second + 1 else 0
-            self._second, self._starts = second, 0
+    def _spaced_by(self, now: float) -> float:
+        halvings = min(64.0, max(0.0, now - self._spaced_from))
+        return float(self._spacing / 2.0**halvings)
 
-    @property
-    def active(self) -> bool:
-        """Whether it may hold anything back now or later."""
-        return self._spaced_until > float("-inf") or self.paused_until > float("-inf")
+    def _recent(self, now: float) -> float:
+        """The mean distance of the last starts, at most twice RECENT of them."""
+        before, since = self._marks
+        if before > -INF:
+            return (now - before) / (self._starts + RECENT)
+        return (now - since) / (self._starts or 1) if since > -INF else 0.5

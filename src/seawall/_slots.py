@@ -46,8 +46,12 @@ class Slots:
 
     def release(self) -> None:
         """Give a slot back: to the next in line, or to the free ones."""
+        ticket = None
         with self._lock:
-            ticket = self._next()
+            if self._queue.waiting:
+                ticket = self._next()
+            else:
+                self.in_use -= 1
         if ticket is not None:
             self._deliver(ticket)
         if self._orphans:
@@ -75,6 +79,8 @@ class Slots:
             else:
                 waiting = -1
                 self._queue.push(ticket)
+        if self._orphans:
+            self._drain()
         if waiting >= 0:
             raise call.rejected(QueueFull, f"{owner}: {waiting} calls already wait in line", key=key)
         try:

@@ -3,8 +3,10 @@
 from collections.abc import Iterator
 from dataclasses import replace
 from itertools import pairwise
-from typing import Any
+from typing import Any, NamedTuple
 
+from . import _check
+from ._call import INF
 from ._errors import StackError
 from ._events import logger
 from ._policy import Policy
@@ -16,6 +18,18 @@ from .policies.throttle import Throttle
 from .policies.timeout import Timeout
 
 AnyPolicy = Policy[Any]
+
+
+class Plan(NamedTuple):
+    """How a stack is run. Deadlines are data, so most Timeouts cost no call of their own."""
+
+    layers: tuple[tuple[int, AnyPolicy], ...]
+    """Each policy that wraps a call, with its place in the stack."""
+    timeout: float
+    """The outermost Timeout's seconds, if nothing stands outside of it; `inf` without one."""
+    timeout_covers_body: bool
+    attempt_timeout: float
+    """What the Timeouts inside Retry leave for one attempt; `inf` without one."""
 
 
 class Stack:
@@ -38,7 +52,7 @@ class Stack:
         _check_kinds(policies)
         _check_order(policies)
         _check_timeouts(policies)
-        self.attempt_timeout: float = min((t.seconds for t in _attempt_timeouts(policies)), default=float("inf"))
+        self.attempt_timeout: float = min((t.seconds for t in _attempt_timeouts(policies)), default=INF)
         """Seconds that one attempt may take, `inf` where no inner `Timeout` bounds it."""
         self.policies: tuple[AnyPolicy, ...] = tuple(_widened(p, self.attempt_timeout) for p in policies)
 
@@ -67,15 +81,20 @@ class Stack:
         """This stack with further policies inside it."""
         return Stack(*self.policies, *policies)
 
-    def layers(self, skip: frozenset[str] = frozenset()) -> tuple[list[tuple[int, AnyPolicy]], float]:
-        """What a chain is made of: each policy that wraps a call, with its place, and the attempt's timeout.
-
-        A Timeout inside Retry is no layer: it is a number that the leaf keeps to.
-        """
+    def plan(self, skip: frozenset[str] = frozenset()) -> "Plan":
+        """What a chain is made of, without the policies that are to be skipped."""
         kept = [(i, p) for i, p in enumerate(self.policies) if not skip or not _names(p) & skip]
-        inner = _attempt_timeouts(tuple(p for _, p in kept))
-        limit = min((timeout.seconds for timeout in inner), default=float("inf"))
-        return [(i, p) for i, p in kept if not any(p is timeout for timeout in inner)], limit
+        # of the whole stack: what a Timeout means does not change with a skipped Retry
+        inner = [t for t in _attempt_timeouts(self.policies) if any(t is p for _, p in kept)]
+        layers = [(i, p) for i, p in kept if not any(p is timeout for timeout in inner)]
+        timed = [p for _, p in layers if isinstance(p, Timeout)]
+        outermost = timed[0] if timed and layers[0][1] is timed[0] else None
+        return Plan(
+            layers=tuple(layers if outermost is None else layers[1:]),
+            timeout=outermost.seconds if outermost else INF,
+            timeout_covers_body=outermost.body if outermost else not timed,
+            attempt_timeout=min((timeout.seconds for timeout in inner), default=INF),
+        )
 
     def __iter__(self) -> Iterator[AnyPolicy]:
         return iter(self.policies)
@@ -95,7 +114,7 @@ class Stack:
 
 EMPTY = Stack.__new__(Stack)
 """No policies at all: what a bare pool runs. Users are refused one, since it would protect nothing."""
-EMPTY.policies, EMPTY.attempt_timeout = (), float("inf")
+EMPTY.policies, EMPTY.attempt_timeout = (), INF
 
 
 def standard() -> Stack:
@@ -130,6 +149,8 @@ def _check_policy(policy: object) -> None:
         raise StackError(f"a Stack holds policies, not their classes: write {policy.__name__}(...)")
     if not isinstance(policy, Policy):
         raise StackError(f"a Stack holds policies such as Retry(), not {policy!r}")
+    _check.key(type(policy).__name__, policy.key)
+    _check.name(type(policy).__name__, policy.name)
 
 
 def _check_kinds(policies: tuple[AnyPolicy, ...]) -> None:
@@ -182,7 +203,7 @@ def _attempt_timeouts(policies: tuple[AnyPolicy, ...]) -> list[Timeout]:
 
 def _widened(policy: AnyPolicy, attempt_timeout: float) -> AnyPolicy:
     """A breaker whose window is too short to see its own attempts time out gets one that can."""
-    if not isinstance(policy, CircuitBreaker) or not policy.window < 2 * attempt_timeout < float("inf"):
+    if not isinstance(policy, CircuitBreaker) or not policy.window < 2 * attempt_timeout < INF:
         return policy
     logger.warning(
         "CircuitBreaker(window=%g) widened to %g s, twice the attempt timeout, so that it can see attempts time out",

@@ -4,17 +4,16 @@ import asyncio
 from collections.abc import Callable, Hashable, Iterable
 from typing import Any
 
-from . import _leaf
+from . import _check, _leaf
 from ._call import INF, MARK, Call, Trail
 from ._endpoints import Endpoint, Endpoints
 from ._errors import StackError
 from ._events import CallEnded, Listener
-from ._options import CONTEXT, DEFAULTS, Options, effective
+from ._options import CONTEXT, effective
 from ._policy import Chain, Next
 from ._pool import Shards
 from ._stack import Stack, standard
 from ._state import State
-from .policies.timeout import Timeout
 from .runtime import Runtime
 from .runtime.asyncio import ASYNCIO
 from .runtime.threads import THREADS, run
@@ -43,10 +42,7 @@ class Core:
     ) -> None:
         if state is not None and not isinstance(state, State):
             raise TypeError(f"state must be a seawall.State or None, not {state!r}")
-        self.listeners = tuple(listeners)
-        for listener in self.listeners:
-            if not callable(listener):
-                raise TypeError(f"a listener must be a function of one event, not {listener!r}")
+        self.listeners = _check.callables("a client or transport", "listeners", listeners)
         self.endpoints = _endpoints(policies)
         self.state = State() if state is None else state
         for endpoint in self.endpoints:
@@ -70,24 +66,27 @@ class Core:
         extensions, now = request.extensions, runtime.now()
         given = extensions.get("seawall")
         options = CONTEXT.get() if given is None else effective(given)
-        url = request.url
-        if self._by_origin and (options is None or not options.skip):
-            key: Hashable = (self, url.scheme, url.host, url.port)
+        if self._by_origin and not options.skip:
+            url = request.url
+            key = (self, url.scheme, url.host, url.port)
             chain = self.state.chains.get(key)
             if chain is None:
-                chain = self._new_chain(key, request, frozenset(), now)
-            else:
-                chain.used = now
+                chain = self._new_chain(key, request, options.skip, now)
+            chain.used = now
         else:
-            chain = self._route(request, frozenset() if options is None else options.skip, now)
+            chain = self._route(request, options.skip, now)
         trail = extensions.get(MARK) if self._traced else Trail(now)
         if trail is None or (trail.request_id == id(request) and not self.owned):
-            trail = extensions[MARK] = Trail(now)
-            trail.request_id = id(request)
-        call = Call(request, runtime, chain, options or DEFAULTS, trail)
-        trail.endpoint, trail.key = chain.endpoint, chain.label
-        if options is not None and (options.deadline is not None or options.timeout is not None):
-            self._bound(call, options, now)
+            trail = extensions[MARK] = Trail(now, id(request))
+        trail.chain = chain
+        call = Call(request, runtime, chain, options, trail)
+        timeout = options.timeout or chain.timeout
+        if timeout != INF:
+            if trail.deadline == INF:  # the first hop: later ones keep to it
+                trail.deadline = now + timeout
+            call.deadline = trail.deadline
+        if options.deadline is not None and options.deadline < call.deadline:
+            call.deadline = options.deadline
         return call
 
     def ended(self, call: Call, response: Any, error: Exception | None) -> None:
@@ -98,8 +97,8 @@ class Core:
             return
         if response is not None:
             response.extensions[MARK] = trail
-            if call.deadline != INF and not call.chain.timed and not call.ended(response):
-                call.body(response).deadline = call.deadline
+            if call.deadline != INF and call.chain.timeout_covers_body:
+                call.bound(response, call.deadline)
         elif isinstance(error, self.family.transport_error):
             self.family.set_request(error, call.request)
         if call.chain.listeners:
@@ -113,23 +112,35 @@ class Core:
                 )
             )
 
+    async def handle_async(self, request: Any) -> Any:
+        """One request through an async transport."""
+        running = not virtual and asyncio._get_running_loop() is not None
+        call = self.call(request, ASYNCIO if running else current())
+        try:
+            response = await call.chain.enter(call)
+        except Exception as error:
+            self.ended(call, None, error)
+            raise
+        self.ended(call, response, None)
+        return response
+
+    def handle_sync(self, request: Any) -> Any:
+        """One request through a sync transport: the same chain, driven by this thread."""
+        call = self.call(request, THREADS)
+        try:
+            response = run(call.chain.enter(call))
+        except Exception as error:
+            self.ended(call, None, error)
+            raise
+        self.ended(call, response, None)
+        return response
+
     def close(self) -> None:
         """Forget this transport's chains and listeners."""
         self.state.forget(self, THREADS.now())
         for listener in self.listeners:
             if listener in self.state.listeners:
                 self.state.listeners.remove(listener)
-
-    @staticmethod
-    def _bound(call: Call, options: Options, now: float) -> None:
-        """A timeout or a deadline given for this one call. A Timeout policy finds it in the trail and the call."""
-        trail = call.trail
-        if options.timeout is not None:
-            if trail.deadline == INF:
-                trail.deadline = now + options.timeout
-            call.deadline = trail.deadline
-        if options.deadline is not None:
-            call.deadline = min(call.deadline, options.deadline)
 
     def _route(self, request: Any, skip: frozenset[str], now: float) -> Chain:
         """The chain of a request whose path, method, options or content have a say."""
@@ -156,10 +167,10 @@ class Core:
 
     def _bind(self, endpoint: Endpoint, request: Any, origin: Any, skip: frozenset[str]) -> Chain:
         """The policies of an endpoint around the leaf, each with its state. The state's lock is held."""
-        layers, attempt_timeout = endpoint.stack.layers(skip)
-        enter: Next = _leaf.send
+        plan = endpoint.stack.plan(skip)
+        enter: Next = _leaf.send if self._shards is None else _leaf.reserve_and_send
         cells = []
-        for place, policy in reversed(layers):
+        for place, policy in reversed(plan.layers):
             slot = (type(policy), policy.name) if policy.name else (endpoint.pattern, place, policy)
             cell = self.state.cell(policy, slot, _key(policy, endpoint, request, origin))
             cells.append(cell)
@@ -173,9 +184,10 @@ class Core:
             transport=self._transport,
             shards=self._shards,
             listeners=self.listeners,
-            attempt_timeout=attempt_timeout,
+            timeout=plan.timeout,
+            timeout_covers_body=plan.timeout_covers_body,
+            attempt_timeout=plan.attempt_timeout,
             cells=tuple(cells),
-            timed=any(isinstance(policy, Timeout) for _, policy in layers),
         )
 
 
@@ -188,30 +200,6 @@ def current() -> Runtime:
     raise RuntimeError(
         "Seawall's async clients run under asyncio (or a seawall.testing.VirtualRuntime); no loop is running"
     )
-
-
-async def handle_async(core: Core, request: Any) -> Any:
-    """One request through an async transport."""
-    call = core.call(request, current())
-    try:
-        response = await call.chain.enter(call)
-    except Exception as error:
-        core.ended(call, None, error)
-        raise
-    core.ended(call, response, None)
-    return response
-
-
-def handle_sync(core: Core, request: Any) -> Any:
-    """One request through a sync transport: the same chain, driven by this thread."""
-    call = core.call(request, THREADS)
-    try:
-        response = run(call.chain.enter(call))
-    except Exception as error:
-        core.ended(call, None, error)
-        raise
-    core.ended(call, response, None)
-    return response
 
 
 def _endpoints(policies: Policies) -> Endpoints:

@@ -1,14 +1,14 @@
 """CircuitBreaker: stops calling what is failing, and finds out when it works again."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import pybreaker
 
 from .. import _check
-from .._call import INF, Call
-from .._circuit import Admission, CircuitState, Verdict
-from .._errors import TimedOut
+from .._call import Call
+from .._circuit import Admission, CircuitState, Verdict, judged
 from .._headers import retry_after
 from .._policy import Key, Next, Policy
 
@@ -54,7 +54,7 @@ class CircuitBreaker(Policy[CircuitState]):
     max_open_for: float = 300.0
     probes: int = 1
     shadow: bool = False
-    listeners: tuple[pybreaker.CircuitBreakerListener, ...] = ()
+    listeners: Sequence[pybreaker.CircuitBreakerListener] = ()
     key: Key = "origin"
     name: str | None = None
 
@@ -70,12 +70,11 @@ class CircuitBreaker(Policy[CircuitState]):
         _check.number(owner, "max_open_for", self.max_open_for, least=self.open_for)
         _check.integer(owner, "probes", self.probes, least=1)
         _check.flag(owner, "shadow", self.shadow)
-        object.__setattr__(self, "listeners", tuple(self.listeners))
+        kind = "pybreaker.CircuitBreakerListener objects"
+        object.__setattr__(self, "listeners", _check.collection(owner, "listeners", self.listeners, kind))
         for listener in self.listeners:
             if not isinstance(listener, pybreaker.CircuitBreakerListener):
-                raise TypeError(
-                    f"{owner}: listeners must be pybreaker.CircuitBreakerListener objects, not {listener!r}"
-                )
+                raise TypeError(f"{owner}: listeners must be {kind}, not {listener!r}")
         _check.key(owner, self.key)
         _check.name(owner, self.name)
 
@@ -90,7 +89,7 @@ class CircuitBreaker(Policy[CircuitState]):
         try:
             response = await next(call)
         except BaseException as error:
-            self._report(call, state, admission, _verdict(call, admission, error))
+            self._report(call, state, admission, judged(call, admission, error))
             raise
         finally:
             call.guard = outer
@@ -100,11 +99,10 @@ class CircuitBreaker(Policy[CircuitState]):
             self._report(call, state, admission, "failure", asked)
         elif status in NEUTRAL:
             self._report(call, state, admission, "neutral")
-        elif call.ended(response):
-            self._report(call, state, admission, "success")
-        else:
+        else:  # the verdict is its body's
             now = call.runtime.now()
-            admission.slow = self._slow(admission, now)
+            if self.slow_call is not None:
+                admission.slow = self._slow(admission, now)
             state.await_body(admission, call, now)
             call.hold(response, admission)
         return response
@@ -124,16 +122,3 @@ class CircuitBreaker(Policy[CircuitState]):
     def _slow(self, admission: Admission, now: float) -> bool:
         sent_at = admission.sent_at
         return self.slow_call is not None and sent_at is not None and now - sent_at >= self.slow_call
-
-
-def _verdict(call: Call, admission: Admission, error: BaseException) -> Verdict:
-    """What an error says about the server. Nothing, if it came before anything was sent."""
-    if admission.sent_at is None:
-        return "neutral"
-    if isinstance(error, TimedOut) and error.scope == "call":
-        on_the_wire = call.runtime.now() - admission.sent_at
-        limit = call.chain.attempt_timeout
-        if limit == INF:
-            limit = (call.deadline - call.trail.started) / 2
-        return "failure" if on_the_wire >= limit else "neutral"
-    return "failure" if isinstance(error, call.family.failures) else "neutral"

@@ -1,6 +1,6 @@
 """ConcurrencyLimit: how many requests may be in flight, each until its body is closed."""
 
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
 from typing import Any, Literal
 
 from .. import _check
@@ -28,6 +28,7 @@ class ConcurrencyLimit(Policy[Slots]):
     """
 
     limit: int
+    _: KW_ONLY
     queue: int | None = None
     max_wait: float | None = None
     release_on: Literal["body", "headers"] = "body"
@@ -56,7 +57,7 @@ class ConcurrencyLimit(Policy[Slots]):
         except BaseException:
             state.release()
             raise
-        if self.release_on == "headers" or call.ended(response):
+        if self.release_on == "headers":
             state.release()
         else:
             call.hold(response, Permit(state))

@@ -6,7 +6,7 @@ from typing import Any
 
 from .. import _check
 from .._call import Call
-from .._policy import Next, Policy
+from .._policy import Methods, Next, Policy
 
 HEADER = "Idempotency-Key"
 
@@ -23,7 +23,7 @@ class IdempotencyKey(Policy[None]):
     draft-ietf-httpapi-idempotency-key-header. The key is a UUID as in version 4.
     """
 
-    methods: frozenset[str] = frozenset({"POST"})
+    methods: Methods = frozenset({"POST"})
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "methods", _check.methods("IdempotencyKey", "methods", self.methods))

@@ -1,6 +1,6 @@
 """ReadBody: reads response bodies inside the attempt, so that one that breaks is a failed attempt like any other."""
 
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
 from typing import Any
 
 from .. import _check
@@ -23,6 +23,7 @@ class ReadBody(Policy[None]):
     """
 
     max_bytes: int
+    _: KW_ONLY
     chunked: bool = False
 
     def __post_init__(self) -> None:
@@ -33,15 +34,18 @@ class ReadBody(Policy[None]):
         response = await next(call)
         if not response.is_closed and self._wanted(response):
             body = call.body(response)
+            beyond, body.deadline = body.deadline, min(body.deadline, call.deadline)
             whole = await body.read(self.max_bytes)
+            body.deadline = beyond
             if whole is not None:
                 response.stream = call.family.bytes_stream(whole)
         return response
 
     def _wanted(self, response: Any) -> bool:
-        if response.status_code == 101:
+        content_type: str = response.headers.get("content-type", "").lower()
+        if response.status_code == 101 or content_type.startswith("text/event-stream"):
             return False
-        length = response.headers.get("content-length", "")
+        length: str = response.headers.get("content-length", "")
         if length.isascii() and length.isdecimal():
             return len(length) < 20 and int(length) <= self.max_bytes
-        return self.chunked and not response.headers.get("content-type", "").startswith("text/event-stream")
+        return self.chunked

@@ -5,7 +5,7 @@ outcome needs a decision, `wait` before `stop`, since `stop_before_delay` reads 
 """
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import KW_ONLY, dataclass, field
 from typing import Any
 
@@ -16,7 +16,7 @@ from .._call import INF, Call
 from .._errors import Rejected, TimedOut
 from .._events import GaveUp, RetryScheduled, logger
 from .._headers import retry_after
-from .._policy import Key, Next, Policy
+from .._policy import Key, Methods, Next, Policy
 from ..backoff import THROTTLED, full_jitter
 
 STATUSES = frozenset({408, 429, 500, 502, 503, 504, 520, 521, 522, 523, 524, 529})
@@ -143,8 +143,8 @@ class Retry(Policy[BudgetState]):
     wait: Callable[[Any], float] = field(default_factory=full_jitter)
     stop: Callable[[Any], bool] | None = None
     retry: Callable[[Any], bool] | None = None
-    statuses: frozenset[int] = STATUSES
-    methods: frozenset[str] = METHODS
+    statuses: Collection[int] = STATUSES
+    methods: Methods = METHODS
     max_retry_after: float = 60.0
     budget: RetryBudget | None = field(default_factory=RetryBudget)
     key: Key = "origin"
@@ -167,14 +167,15 @@ class Retry(Policy[BudgetState]):
         return BudgetState(self.budget)
 
     async def handle(self, call: Call, state: BudgetState, next: Next) -> Any:
-        replay = call.family.replay(call.request)
+        replay = call.chain.family.replay(call.request)
         number, paid, strategies = 1, 0.0, None
         while True:
             response = error = None
             try:
                 response = await next(call)
                 if self.retry is None and response.status_code not in self.statuses:
-                    state.succeeded() if number == 1 else state.deposit(paid)
+                    if state.tokens < state.capacity:
+                        state.succeeded() if number == 1 else state.deposit(paid)
                     return response
             except Exception as raised:
                 error = raised
@@ -182,15 +183,21 @@ class Retry(Policy[BudgetState]):
             if strategies is None:
                 strategies = RetryState(call)
             strategies.observe(number, response, error)
-            if not self._failed(call, strategies, response, error):
+            asked = None if response is None else retry_after(response.headers)
+            try:
+                failed = self._failed(call, strategies, response, error)
+                reason, wait = self._decide(call, strategies, replay, response, error, asked) if failed else (None, 0.0)
+            except BaseException:  # a strategy raised: nobody else knows of the response
+                if response is not None:
+                    await call.runtime.close(call.body(response))
+                raise
+            if not failed:
                 if error is not None:
                     raise error
                 state.succeeded() if number == 1 else state.deposit(paid)
                 return response
-            asked = None if response is None else retry_after(response.headers)
-            if call.trail.attempts:
-                call.trail.attempts[-1].retry_after = asked
-            reason, wait = self._decide(call, strategies, replay, response, error, asked)
+            if asked is not None and call.trail.attempts:
+                call.trail.attempts[-1] = (*call.trail.attempts[-1][:5], asked)
             if reason is None:
                 cost = state.withdraw(None if response is None else response.status_code)
                 reason = "budget" if cost is None else None
@@ -270,7 +277,8 @@ class Retry(Policy[BudgetState]):
     ) -> None:
         """Free the connection, wait, and rewind the body."""
         status = None if response is None else response.status_code
-        logger.debug("attempt %d at %s failed (%s); next in %.3g s", number - 1, call.key, status or error, wait)
+        failure = status if error is None else type(error).__name__  # what an error says may quote a header
+        logger.debug("attempt %d at %s failed (%s); next in %.3g s", number - 1, call.key, failure, wait)
         if call.chain.listeners:
             call.emit(
                 RetryScheduled(
@@ -301,7 +309,7 @@ class Retry(Policy[BudgetState]):
 
 def _handed_over(response: Any) -> bool:
     """Upgrades and event streams belong to the caller from their first byte."""
-    content_type: str = response.headers.get("content-type", "")
+    content_type: str = response.headers.get("content-type", "").lower()
     return bool(response.status_code == 101) or content_type.startswith("text/event-stream")
 
 
@@ -314,7 +322,10 @@ def _not_sent(call: Call, response: Any, error: Exception | None) -> bool:
 
 def _died_idle(call: Call, error: Exception | None) -> bool:
     """A kept-alive connection that the server had closed meanwhile: no reason to back off."""
-    return call.reused and bool(isinstance(error, call.family.disconnected))
+    if not (call.reused and isinstance(error, call.family.disconnected)):
+        return False
+    _, _, status, *_ = call.trail.attempts[-1]
+    return status is None  # what broke in the middle of an answer was alive when it went out
 
 
 def _plain(value: Any, strategy: object) -> Any:

@@ -1,6 +1,7 @@
 """Throttle: how many requests may start per second, and pauses when the server asks for one."""
 
 import threading
+from collections.abc import Awaitable, Callable
 from dataclasses import KW_ONLY, dataclass, field
 from typing import Any
 
@@ -10,7 +11,7 @@ from .. import _check
 from .._call import INF, Call
 from .._errors import Expired, OptionError, WaitTooLong
 from .._events import Paused
-from .._headers import quota, retry_after
+from .._headers import mentions_quota, quota, retry_after
 from .._policy import Key, Next, Policy
 from .._queue import AGEING, Queue, Ticket
 from .._rate import Engine, LeakyBucket, Pace, SlidingWindow, StrictWindow, Unlimited
@@ -18,6 +19,12 @@ from .._slots import Slots
 
 MAX_PAUSE = 60.0
 """Seconds: no server's word holds calls back for longer; the next answer may renew it."""
+
+PAUSING = frozenset({429, 503})
+"""Statuses whose Retry-After speaks to every call of the key."""
+
+LOOKS = 16
+"""How many answers of a key are searched for quota headers before only one in as many is."""
 
 SCARCE = 0.1
 """The share of a quota below which what is left is spread until its reset."""
@@ -32,16 +39,21 @@ class ThrottleState:
     def __init__(self, engine: Engine) -> None:
         self.engine = engine
         self.pace = Pace()
+        self._seen = 0
+        self._states_quota = False
         self._queue = Queue()
         self._lock = threading.Lock()
 
     def try_start(self, now: float, cost: float) -> bool:
         """Start at once, if nobody waits and the rate allows it."""
         with self._lock:
-            if self._queue.waiting or self._ready_at(now, cost) > now:
+            pace = self.pace
+            if self._queue.waiting or (pace.active and pace.ready_at(now, waiting=False) > now):
                 return False
-            self._take(now, cost)
-            return True
+            started = self.engine.try_take(now, cost)
+            if started:
+                pace.take(now)
+            return started
 
     def join(self, ticket: Ticket, now: float, until: float) -> float | None:
         """Take a place in line; or, if the wait would pass `until`, return how long it would be."""
@@ -71,15 +83,28 @@ class ThrottleState:
                 self._queue.discard(ticket)
             return self._queue.peek()
 
+    def looks(self, headers: Any) -> bool:
+        """Whether a response's headers are worth reading.
+
+        A server that states its quota does so in every answer, and looking costs as much as all the rest of a throttle.
+        So the first LOOKS answers are looked at, then every LOOKS-th until one states a quota, then all.
+        """
+        self._seen += 1
+        if self._states_quota or self._seen <= LOOKS or self._seen % LOOKS == 0:
+            self._states_quota = self._states_quota or mentions_quota(headers)
+            return self._states_quota
+        return False
+
     def heed(self, now: float, headers: Any, status: int) -> float | None:
         """Follow what a response says. Returns the seconds of a pause that it began."""
-        asked = retry_after(headers) if status in (429, 503) else None
+        asked = retry_after(headers) if status in PAUSING else None
         left = quota(headers)
         with self._lock:
             if left is not None and left.remaining < 1 and left.reset > 0:
                 asked = max(asked or 0.0, left.reset)
-            elif left is not None and left.limit and left.remaining < SCARCE * left.limit:
-                self.pace.spread(now, left.reset / left.remaining, now + left.reset)
+            elif left is not None and left.limit and 1 <= left.remaining < SCARCE * left.limit:
+                reset = min(left.reset, MAX_PAUSE)
+                self.pace.spread(now, reset / left.remaining, now + reset)
             if asked is None:
                 return None
             asked = min(asked, MAX_PAUSE)
@@ -105,8 +130,7 @@ class ThrottleState:
     def idle(self, now: float) -> bool:
         """Whether forgetting it would let nothing start sooner."""
         with self._lock:
-            free = self.pace.paused_until <= now and not self._queue.waiting
-            return free and self.engine.idle(now)
+            return not self._queue.waiting and self.pace.idle(now) and self.engine.idle(now)
 
     def snapshot(self) -> dict[str, Any]:
         """Plain data."""
@@ -133,14 +157,36 @@ class LimiterState(ThrottleState):
         """Wait in line, then for the limiter."""
         if call.runtime.name != "asyncio":
             raise RuntimeError(f"an AsyncLimiter works under asyncio only, not under the {call.runtime.name} runtime")
+        self._ready_by(until, call)
         if not self.line.try_enter():
             await self.line.enter(call, until, owner="Throttle", key=None, flow=None)
         try:
+            while (at := self._ready_by(until, call)) > call.runtime.now():
+                await call.wait(call.runtime.waiter(), at)
             await call.runtime.within(self.limiter.acquire(cost), until)
+            with self._lock:
+                self.pace.take(call.runtime.now())
         except Expired:
             raise call.rejected(WaitTooLong, "Throttle: the AsyncLimiter did not admit the call in time") from None
         finally:
             self.line.release()
+
+    def _ready_by(self, until: float, call: Call) -> float:
+        """When the server lets the head of the line start; `WaitTooLong` if that is too late."""
+        now = call.runtime.now()
+        with self._lock:
+            at = self.pace.ready_at(now, self.line.waiting > 0) if self.pace.active else now
+        if at > until:
+            raise _too_long(call, f"the wait would be {at - now:.3g} s", at - now)
+        return at
+
+    def idle(self, now: float) -> bool:
+        """Whether nobody waits here; what the limiter counts is its owner's."""
+        return super().idle(now) and self.line.idle(now)
+
+    def snapshot(self) -> dict[str, Any]:
+        """Plain data."""
+        return super().snapshot() | {"waiting": self.line.waiting}
 
 
 @dataclass(frozen=True, slots=True)
@@ -221,8 +267,10 @@ class Throttle(Policy[Any]):
             raise OptionError(
                 f"option cost of {cost:g} can never fit {self!r}; it must be at most {state.engine.most:g}"
             )
-        if not state.try_start(runtime.now(), cost) or isinstance(state, LimiterState):
-            await self._wait(call, state, cost)
+        if isinstance(state, LimiterState):
+            await self._wait(call, state, cost, LimiterState.acquire)
+        elif not state.try_start(runtime.now(), cost):
+            await self._wait(call, state, cost, _line_up)
         if not self.strict:
             response = await next(call)
         else:
@@ -230,27 +278,25 @@ class Throttle(Policy[Any]):
                 response = await next(call)
             finally:
                 wake(state, state.land(runtime.now(), cost))
-        if self.follow_server:
+        if self.follow_server and (response.status_code in PAUSING or state.looks(response.headers)):
             seconds = state.heed(runtime.now(), response.headers, response.status_code)
             if seconds is not None and call.chain.listeners:
                 call.emit(Paused(endpoint=call.endpoint, key=call.key, seconds=seconds))
         return response
 
-    async def _wait(self, call: Call, state: ThrottleState, cost: float) -> None:
+    async def _wait(self, call: Call, state: Any, cost: float, wait: Callable[..., Awaitable[None]]) -> None:
         arrived = call.runtime.now()
         until = call.deadline if self.max_wait is None else min(call.deadline, arrived + self.max_wait)
         try:
-            if isinstance(state, LimiterState):
-                await state.acquire(call, cost, until)
-            else:
-                await _line_up(call, state, cost, arrived, until)
+            await wait(state, call, cost, until)
         finally:
             call.trail.throttled += call.runtime.now() - arrived
 
 
-async def _line_up(call: Call, state: ThrottleState, cost: float, arrived: float, until: float) -> None:
+async def _line_up(state: ThrottleState, call: Call, cost: float, until: float) -> None:
     """Wait in line until the rate and the server allow the start."""
     runtime = call.runtime
+    arrived = runtime.now()
     ticket = Ticket(runtime.waiter(), arrived - AGEING * call.options.priority, cost=cost)
     too_long = state.join(ticket, arrived, until)
     if too_long is not None:
@@ -258,12 +304,14 @@ async def _line_up(call: Call, state: ThrottleState, cost: float, arrived: float
     try:
         while True:
             ticket.waiter = runtime.waiter()  # before looking, so that no wake is lost
-            at, head = state.advance(ticket, runtime.now())
+            now = runtime.now()
+            at, head = state.advance(ticket, now)
             if at is None:
                 wake(state, head)
                 return
-            if not await call.wait(ticket.waiter, min(at, until)) and runtime.now() >= until:
+            if now >= until:
                 raise _too_long(call, f"no turn within {until - arrived:.3g} s", None)
+            await call.wait(ticket.waiter, min(at, until))
     except BaseException:
         wake(state, state.leave(ticket))
         raise

@@ -4,7 +4,7 @@ Deadlines are data. This policy only writes `call.deadline`; the places that blo
 line, a backoff sleep, reading the body. Our timer never interrupts policy code.
 """
 
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
 from typing import Any
 
 from .. import _check
@@ -31,6 +31,7 @@ class Timeout(Policy[None]):
     """
 
     seconds: float
+    _: KW_ONLY
     body: bool = True
 
     def __post_init__(self) -> None:
@@ -38,19 +39,19 @@ class Timeout(Policy[None]):
         _check.flag("Timeout", "body", self.body)
 
     async def handle(self, call: Call, state: None, next: Next) -> Any:
+        # Only runs where other policies stand outside; an outermost Timeout is set when the call begins (see `Plan`).
         trail, outer = call.trail, call.deadline
-        deadline = trail.deadline
-        if deadline == INF:  # the first hop of the call; later ones, and an option, find it there
-            deadline = trail.deadline = call.runtime.now() + self.seconds
-        if outer < deadline:
-            deadline = outer
+        seconds = self.seconds
+        if call.chain.timeout == INF and call.options.timeout is not None:
+            seconds = call.options.timeout  # it takes the place of the outermost only
+        deadline = min(outer, trail.deadline, call.runtime.now() + seconds)
+        if trail.deadline == INF:
+            trail.deadline = deadline  # later hops of this call keep to it
         call.deadline = deadline
         try:
             response = await next(call)
         finally:
             call.deadline = outer
-        if self.body and not call.ended(response):
-            body = call.body(response)
-            if deadline < body.deadline:
-                body.deadline = deadline
+        if self.body:
+            call.bound(response, deadline)
         return response

@@ -6,16 +6,19 @@ serves every loop of a process.
 
 import asyncio
 import random
+import threading
 import time
-import types
-from collections.abc import Awaitable, Generator, Hashable
-from typing import Any, TypeVar
+from collections import deque
+from collections.abc import Hashable
+from typing import Any
 
 from .._errors import Expired
-from ._awaiting import Awaiting
+from ._awaiting import Awaiting, resume
 
-T = TypeVar("T")
 INF = float("inf")
+
+BATCH = 64
+"""How many requests of a burst may start in one turn of the event loop: some 5 ms of work."""
 
 
 class AsyncioWaiter:
@@ -65,50 +68,21 @@ class AsyncioRuntime(Awaiting):
     async def sleep(self, seconds: float) -> None:
         await asyncio.sleep(seconds)
 
-    async def within(self, awaitable: Awaitable[T], deadline: float) -> T:
+    async def rest(self, steps: Any, suspended: Any, deadline: float) -> Any:
         if deadline == INF:
-            return await awaitable
-        return await _within(awaitable, deadline)
-
-    def send(self, transport: Any, request: Any, deadline: float, line: Any) -> Awaitable[Any]:  # type: ignore[override]
-        sending: Awaitable[Any] = transport.handle_async_request(request)
-        return sending if deadline == INF else _within(sending, deadline)
+            return await resume(steps, suspended)
+        timer = _Timer(deadline)
+        try:
+            return await resume(steps, suspended)
+        except BaseException as error:
+            if timer.fired and timer.was_ours() and isinstance(error, asyncio.CancelledError):
+                raise Expired from error
+            raise
+        finally:
+            timer.disarm()
 
     def __repr__(self) -> str:
         return "<seawall asyncio runtime>"
-
-
-@types.coroutine
-def _within(awaitable: Awaitable[T], deadline: float) -> Generator[Any, Any, T]:
-    """Await with a deadline, arming a timer only if the awaitable really suspends.
-
-    A full `asyncio.timeout` costs 4 us, a timer 1.5 us; an awaitable that is ready at once costs neither. So it
-    is stepped once by hand. After that first suspension the loop resumes with None, which is just what
-    `yield from` sends first, so the rest runs at full speed.
-    """
-    steps: Any = awaitable if hasattr(awaitable, "throw") else awaitable.__await__()
-    try:
-        suspended = steps.send(None)
-    except StopIteration as done:
-        return done.value  # type: ignore[no-any-return]
-    timer = _Timer(deadline)
-    try:
-        while True:
-            try:
-                yield suspended
-            except BaseException as error:
-                try:
-                    suspended = steps.throw(error)
-                except StopIteration as done:
-                    return done.value  # type: ignore[no-any-return]
-            else:
-                return (yield from steps)  # type: ignore[no-any-return]
-    except BaseException as error:
-        if timer.fired and timer.was_ours() and isinstance(error, asyncio.CancelledError):
-            raise Expired from error
-        raise
-    finally:
-        timer.disarm()
 
 
 class _Timer:
@@ -146,6 +120,56 @@ class _Timer:
         self._handle.cancel()
         if self.fired:
             self.was_ours()
+
+
+class Turns(threading.local):
+    """Lets a burst of requests start over several turns of the event loop.
+
+    Thousands of tasks started together would each build a request before the loop comes round to any I/O: the first
+    answer of 5,000 then waits for half a second. So at most BATCH start in one turn, first come, first served.
+
+    What it knows is kept per thread, since a client may be used from several loops at once, but never two in a thread.
+    """
+
+    def __init__(self) -> None:
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._started = 0
+        self._counting = False
+        self._waiting: deque[asyncio.Future[None]] = deque()
+
+    def full(self) -> bool:
+        """Whether to wait for another turn; counts a start if not."""
+        loop = asyncio._get_running_loop()
+        if loop is not self._loop:  # or one after another
+            self._loop, self._started, self._counting, self._waiting = loop, 0, False, deque()
+        if loop is None:
+            return False
+        if self._waiting or self._started >= BATCH:
+            return True
+        self._started += 1
+        if self._started >= BATCH // 4 and not self._counting:  # before, it may be many turns' starts: no matter
+            self._counting = True
+            loop.call_soon(self._next)
+        return False
+
+    async def wait(self) -> None:
+        """Wait for one's turn."""
+        turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiting.append(turn)
+        await turn
+
+    def _next(self) -> None:
+        """A turn of the loop is over."""
+        self._started = 0
+        waiting = self._waiting
+        while waiting and self._started < BATCH:
+            turn = waiting.popleft()
+            if not turn.done():  # done: its task was cancelled
+                turn.set_result(None)
+                self._started += 1
+        self._counting = bool(self._started)
+        if self._counting:
+            asyncio.get_running_loop().call_soon(self._next)
 
 
 ASYNCIO = AsyncioRuntime()

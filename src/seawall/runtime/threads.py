@@ -200,8 +200,7 @@ class ThreadRuntime:
         wire = line or Wire()
         own = request.extensions
         extensions = dict(own)
-        if "timeout" in own:
-            extensions["timeout"] = _clip(own["timeout"], deadline - time.monotonic())
+        extensions["timeout"] = _clip(own.get("timeout") or {}, deadline - time.monotonic())
         if wire.socket is None:
             extensions["trace"] = _both(own.get("trace"), wire.trace)
         request.extensions = extensions
@@ -218,13 +217,15 @@ class ThreadRuntime:
             request.extensions = own
             # httpcore reads the body with this very mapping: there the caller's own timeouts hold again
             extensions.update(own)
+            if "timeout" not in own:
+                del extensions["timeout"]
         if wire.fired:
             response.close()
             raise Expired
         return response
 
-    def read(self, chunks: Any, deadline: float, body: Any) -> bytes | None:
-        """The next chunk of a body, None at its end; `Expired` at the deadline."""
+    def read(self, chunks: Any, deadline: float, body: Any) -> bytes:
+        """The next chunk of a body; `StopIteration` at its end, `Expired` at the deadline."""
         if time.monotonic() >= deadline:
             raise Expired
         wire = Wire()
@@ -232,8 +233,8 @@ class ThreadRuntime:
         wire.deadline = deadline
         WATCHDOG.watch(wire)
         try:
-            chunk: bytes | None = next(chunks, None)
-        except Exception as error:
+            chunk: bytes = next(chunks)
+        except Exception as error:  # StopIteration included: a connection that was cut may look like the body's end
             if wire.fired:
                 raise Expired from error
             raise
@@ -253,8 +254,8 @@ class ThreadRuntime:
                 limit -= len(chunk)
                 if limit < 0:
                     break
-        except Exception:
-            logger.debug("a discarded response broke while it was drained", exc_info=True)
+        except Exception as error:  # only its type is told: what it says may quote a header
+            logger.debug("a discarded response broke while it was drained (%s)", type(error).__name__)
         finally:
             body.close()
 
@@ -272,7 +273,8 @@ def _handle(transport: Any, request: Any) -> Any:
 def _clip(timeouts: dict[str, float | None], remaining: float) -> dict[str, float | None]:
     """httpx's own timeouts, none beyond what remains: the strictest wins."""
     most = max(remaining, 0.001)  # 0 would mean "non-blocking" to a socket
-    return {name: most if value is None else min(value, most) for name, value in timeouts.items()}
+    names = ("connect", "read", "write", "pool")
+    return {name: most if (value := timeouts.get(name)) is None else min(value, most) for name in names}
 
 
 def _both(theirs: Any, ours: Any) -> Any:

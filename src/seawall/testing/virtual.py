@@ -7,13 +7,13 @@ seeded. So a run takes no real time and repeats exactly.
 import heapq
 import itertools
 from collections import deque
-from collections.abc import Awaitable, Callable, Coroutine, Generator, Hashable
+from collections.abc import Callable, Coroutine, Generator, Hashable
 from random import Random
 from typing import Any, Generic, TypeVar
 
 from .._errors import Expired
 from .._transport import virtual
-from ..runtime._awaiting import Awaiting
+from ..runtime._awaiting import Awaiting, resume
 
 T = TypeVar("T")
 INF = float("inf")
@@ -222,14 +222,14 @@ class VirtualRuntime(Awaiting):
         """Let virtual time pass. 0 lets every other task that is ready run first."""
         await VirtualWaiter(self).wait(self._now + seconds)
 
-    async def within(self, awaitable: Awaitable[T], deadline: float) -> T:
+    async def rest(self, steps: Any, suspended: Any, deadline: float) -> Any:
         if deadline == INF:
-            return await awaitable
+            return await resume(steps, suspended)
         task, reached = self._current, _Deadline()
-        assert task is not None, "within() is awaited by a task of this runtime"
+        assert task is not None, "only a task of this runtime awaits here"
         timer = self.call_at(deadline, lambda: task.interrupt(reached))
         try:
-            return await awaitable
+            return await resume(steps, suspended)
         except _Deadline as raised:
             if raised is not reached:
                 raise  # an outer deadline

@@ -1,0 +1,18 @@
+"""Seawall by its front door, with the standard stack, whose total timeout is made as generous as the rest."""
+
+import httpx
+
+import seawall
+import seawall.httpx
+from benchmarks.pools import CONNECTIONS, KEEPALIVE, TIMEOUT
+
+STACK = seawall.standard().replace(seawall.Timeout(TIMEOUT, body=False))
+
+
+def client() -> httpx.AsyncClient:
+    return seawall.httpx.AsyncClient(
+        STACK,
+        limits=httpx.Limits(max_connections=CONNECTIONS, max_keepalive_connections=KEEPALIVE),
+        timeout=httpx.Timeout(TIMEOUT),
+        trust_env=False,
+    )

@@ -1,0 +1,146 @@
+"""One scenario, two clients: a test that takes `mode` is run with sync clients and with async ones.
+
+It is written as a coroutine that awaits everything; with sync clients it never suspends, and is run without a loop.
+"""
+
+import asyncio
+import inspect
+import threading
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import asynccontextmanager
+from types import ModuleType
+from typing import Any
+
+import httpx
+
+import seawall.httpx
+
+from .servers import PATIENCE, Server
+
+
+def run(scenario: Coroutine[Any, Any, Any], mode: "Mode | None") -> None:
+    """Run a test to its end: in a new loop, or without any."""
+    if mode is SYNC:
+        step_through(scenario)
+    else:
+        asyncio.run(_alone(scenario))
+
+
+def step_through(scenario: Coroutine[Any, Any, Any]) -> Any:
+    """Run a coroutine that never suspends."""
+    try:
+        scenario.send(None)
+    except StopIteration as done:
+        return done.value
+    scenario.close()
+    raise AssertionError("a sync scenario suspended")
+
+
+async def _alone(scenario: Coroutine[Any, Any, Any]) -> None:
+    await scenario
+    left = asyncio.all_tasks() - {asyncio.current_task()}
+    assert not left, f"tasks left behind: {left}"
+
+
+async def settle(outcome: Any) -> Any:
+    """What a call gives, from either kind of client."""
+    return await outcome if inspect.isawaitable(outcome) else outcome
+
+
+class Running:
+    """A piece of a scenario that runs beside the rest."""
+
+    def __init__(self, scenario: Coroutine[Any, Any, Any], *, threaded: bool) -> None:
+        self._result: Any = None
+        self._error: BaseException | None = None
+        self.done = False
+        if threaded:
+            self._thread = threading.Thread(target=step_through, args=(self._main(scenario),))
+            self._thread.start()
+        else:
+            self._task = asyncio.create_task(self._main(scenario))
+        self._threaded = threaded
+
+    async def _main(self, scenario: Coroutine[Any, Any, Any]) -> None:
+        try:
+            self._result = await scenario
+        except BaseException as error:
+            self._error = error
+        self.done = True
+
+    async def result(self) -> Any:
+        """Wait for it, and have what it returned or raised."""
+        if self._threaded:
+            self._thread.join(PATIENCE)
+            assert not self._thread.is_alive(), "it does not end"
+        else:
+            await self._task
+        if self._error is not None:
+            raise self._error
+        return self._result
+
+
+class Mode:
+    """Sync or async: Seawall's classes, httpx's own, and how to speak to them."""
+
+    def __init__(self, name: str, ours: ModuleType, theirs: ModuleType) -> None:
+        prefix = "Async" if name == "async" else ""
+        self.name = name
+        self.Client: Any = getattr(ours, f"{prefix}Client")
+        self.Pool: Any = getattr(ours, f"{prefix}Pool")
+        self.Transport: Any = getattr(ours, f"{prefix}Transport")
+        self.Plain: Any = getattr(theirs, f"{prefix}Client")
+
+    @property
+    def is_async(self) -> bool:
+        return self.name == "async"
+
+    @asynccontextmanager
+    async def using(self, client: Any) -> AsyncIterator[Any]:
+        """`async with` for either kind of client, pool or transport."""
+        if self.is_async:
+            async with client:
+                yield client
+        else:
+            with client:
+                yield client
+
+    async def get(self, client: Any, url: str, **options: Any) -> httpx.Response:
+        return await settle(client.get(url, **options))  # type: ignore[no-any-return]
+
+    async def open(self, client: Any, url: str, **options: Any) -> httpx.Response:
+        """A response whose body has not been read."""
+        return await settle(client.send(client.build_request("GET", url, **options), stream=True))  # type: ignore[no-any-return]
+
+    async def read(self, response: httpx.Response) -> bytes:
+        return await response.aread() if self.is_async else response.read()
+
+    async def chunks(self, response: httpx.Response) -> AsyncIterator[bytes]:
+        if self.is_async:
+            async for chunk in response.aiter_raw():
+                yield chunk
+        else:
+            for chunk in response.iter_raw():
+                yield chunk
+
+    async def close(self, thing: Any) -> None:
+        """Close a response, client, pool or transport."""
+        await settle(thing.aclose() if self.is_async else thing.close())
+
+    def start(self, scenario: Coroutine[Any, Any, Any]) -> Running:
+        """Run something beside: in a task, or a thread."""
+        return Running(scenario, threaded=not self.is_async)
+
+    async def until(self, server: Server, what: Callable[[], object]) -> None:
+        """Wait until something about a server holds."""
+        if self.is_async:
+            await asyncio.get_running_loop().run_in_executor(None, server.wait_for, what)
+        else:
+            server.wait_for(what)
+
+    def __repr__(self) -> str:
+        return self.name
+
+
+SYNC = Mode("sync", seawall.httpx, httpx)
+ASYNC = Mode("async", seawall.httpx, httpx)

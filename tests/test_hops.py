@@ -1,0 +1,141 @@
+"""Redirects, authentication and requests that are sent again: what belongs to one call, and what does not."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import httpx
+import pytest
+import tenacity
+from drivers import URL, exchange
+
+import seawall
+import seawall.httpx
+from seawall import IdempotencyKey, Retry, Stack, TimedOut, Timeout
+from seawall.testing import ScriptedServer, VirtualRuntime, reply
+
+ELSEWHERE = {"location": "https://elsewhere.example.com/there"}
+CHALLENGE = {"www-authenticate": 'Digest realm="r", nonce="n", qop="auth", algorithm=MD5'}
+AUTH = httpx.DigestAuth("user", "secret")
+
+
+def test_redirect_hops_share_one_deadline() -> None:
+    """Five redirects get one total, not five."""
+    server = ScriptedServer(then=reply(302, headers=ELSEWHERE, after=2))
+    done = exchange("virtual", server, Timeout(5), follow_redirects=True)
+    assert isinstance(done.error, TimedOut)
+    assert done.took == 5
+    assert [request.at for request in server.requests] == [0, 2, 4]
+
+
+def test_auth_hops_share_one_deadline() -> None:
+    """The challenge and the answer to it are one call with one total."""
+    server = ScriptedServer(reply(401, headers=CHALLENGE, after=3), reply(after=3))
+    done = exchange("virtual", server, Timeout(5), auth=AUTH)
+    assert isinstance(done.error, TimedOut)
+    assert done.took == 5
+
+
+def test_redirect_hops_share_one_report(driver: str) -> None:
+    """The report of a redirected call tells of every hop's attempts, and of where it ended."""
+    server = ScriptedServer(503, reply(302, headers=ELSEWHERE), 503, 200)
+    done = exchange(driver, server, Timeout(5), Retry(wait=tenacity.wait_none()), follow_redirects=True)
+    assert [attempt.status for attempt in done.report.attempts] == [503, 302, 503, 200]
+    assert [attempt.number for attempt in done.report.attempts] == [1, 2, 3, 4]
+    assert done.report.key == "https://elsewhere.example.com"
+
+
+def test_auth_hops_share_one_report(driver: str) -> None:
+    """So does the report of a call that had to authenticate."""
+    server = ScriptedServer(reply(401, headers=CHALLENGE))
+    done = exchange(driver, server, Timeout(5), Retry(), auth=AUTH)
+    assert [attempt.status for attempt in done.report.attempts] == [401, 200]
+    assert "authorization" in server.requests[1].headers
+
+
+def test_a_timeout_option_covers_every_hop() -> None:
+    """The per-request timeout is one total for the whole call as well."""
+    server = ScriptedServer(then=reply(302, headers=ELSEWHERE, after=2))
+    done = exchange("virtual", server, Retry(), follow_redirects=True, seawall={"timeout": 3})
+    assert isinstance(done.error, TimedOut)
+    assert done.took == 3
+
+
+def test_tenacity_counts_from_the_start_of_the_call() -> None:
+    """stop_after_delay looks at the time of the whole call, earlier hops included."""
+    server = ScriptedServer(reply(302, headers=ELSEWHERE, after=4), then=reply(503, after=1))
+    done = exchange("virtual", server, Retry(9, stop=tenacity.stop_after_delay(5)), follow_redirects=True)
+    assert (done.status, done.report.gave_up, done.took) == (503, "stop", 5)
+
+
+def test_each_hop_has_attempts_of_its_own(driver: str) -> None:
+    """`attempts` bounds one request: a redirect begins anew, within the deadline of the call."""
+    server = ScriptedServer(503, reply(302, headers=ELSEWHERE), 503, 200)
+    done = exchange(driver, server, Retry(2, wait=tenacity.wait_none()), follow_redirects=True)
+    assert done.status == 200
+
+
+def test_a_redirected_post_keeps_its_idempotency_key(driver: str) -> None:
+    """A 307 repeats the request elsewhere; it is the same operation, so it carries the same key."""
+    server = ScriptedServer(reply(307, headers=ELSEWHERE))
+    exchange(driver, server, IdempotencyKey(), Retry(), method="POST", content=b"pay", follow_redirects=True)
+    first, second = (request.headers["idempotency-key"] for request in server.requests)
+    assert first == second
+
+
+def sent_twice(script: tuple[Any, ...], *policies: Any) -> list[httpx.Response]:
+    """The answers to one Request object that is sent twice, ten virtual seconds apart."""
+    runtime = VirtualRuntime()
+
+    async def main() -> list[httpx.Response]:
+        async with seawall.httpx.AsyncClient(Stack(*policies), transport=ScriptedServer(*script)) as client:
+            request = client.build_request("POST", URL, content=b"x")
+            first = await client.send(request)
+            await runtime.sleep(10)
+            return [first, await client.send(request)]
+
+    return runtime.run(main())
+
+
+def test_a_request_that_is_sent_again_has_a_fresh_deadline() -> None:
+    """The same Request object through the front door is another call: its total starts anew."""
+    responses = sent_twice((reply(after=4), reply(after=4)), Timeout(5))
+    assert [response.status_code for response in responses] == [200, 200]
+
+
+def test_a_request_that_is_sent_again_has_a_report_of_its_own() -> None:
+    """The report of the first call does not grow with the second."""
+    reports = [seawall.report(response) for response in sent_twice((reply(after=4), reply(204)), Timeout(5))]
+    assert [[attempt.status for attempt in report.attempts] for report in reports] == [[200], [204]]
+    assert [report.elapsed for report in reports] == [4, 0]
+
+
+def test_a_request_that_is_sent_again_has_another_idempotency_key() -> None:
+    """Another call is another operation."""
+    keys: list[str] = []
+
+    def note(request: httpx.Request) -> int:
+        keys.append(request.headers["idempotency-key"])
+        return 200
+
+    sent_twice((note, note), IdempotencyKey())
+    assert len(set(keys)) == 2
+
+
+class Exhausted(httpx.BaseTransport):
+    """A mock whose answers have run out."""
+
+    def __init__(self) -> None:
+        self.answers: Iterator[httpx.Response] = iter([])
+
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
+        return next(self.answers)
+
+
+@pytest.mark.parametrize("policies", [(Timeout(5), Retry()), (Retry(),), (Timeout(5),)], ids=str)
+def test_stop_iteration_of_an_inner_transport_gets_through(policies: Any) -> None:
+    """An exhausted mock's StopIteration reaches the caller as it is, not as a RuntimeError of the coroutines."""
+    with (
+        seawall.httpx.Client(Stack(*policies), transport=Exhausted()) as client,
+        pytest.raises(StopIteration),
+    ):
+        client.get(URL)
