@@ -187,7 +187,9 @@ BOTH = pytest.mark.parametrize("make", [Client, AsyncClient, Transport, AsyncTra
 
 
 @BOTH
-@pytest.mark.parametrize("policies", [5, "x", Retry(), Retry, [Retry()], {"*": Stack(Retry())}], ids=repr)
+@pytest.mark.parametrize(
+    "policies", [5, "x", Retry(), Retry, [Retry()], {"*": Stack(Retry())}], ids=lambda given: type(given).__name__
+)
 def test_policies_of_the_wrong_type_are_refused(make: Callable[..., Any], policies: Any) -> None:
     """A client takes a Stack, Endpoints or None, and says so when given anything else."""
     with pytest.raises((TypeError, seawall.StackError), match="policies must be a Stack, Endpoints or None, not "):

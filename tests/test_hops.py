@@ -131,7 +131,9 @@ class Exhausted(httpx.BaseTransport):
         return next(self.answers)
 
 
-@pytest.mark.parametrize("policies", [(Timeout(5), Retry()), (Retry(),), (Timeout(5),)], ids=str)
+@pytest.mark.parametrize(
+    "policies", [(Timeout(5), Retry()), (Retry(),), (Timeout(5),)], ids=["with a deadline", "without", "no retry"]
+)
 def test_stop_iteration_of_an_inner_transport_gets_through(policies: Any) -> None:
     """An exhausted mock's StopIteration reaches the caller as it is, not as a RuntimeError of the coroutines."""
     with (

@@ -13,7 +13,7 @@ from drivers import URL, Exchange, exchange
 import seawall
 from seawall import CircuitBreaker, ConcurrencyLimit, Endpoints, Retry, RetryBudget, Stack, Throttle, Timeout
 from seawall.httpx import AsyncClient, AsyncPool, AsyncTransport, Client, Transport
-from seawall.testing import ScriptedServer, VirtualRuntime, reply
+from seawall.testing import Recorder, ScriptedServer, VirtualRuntime, reply
 
 REFUSED = httpx.ConnectError("refused")
 BROKEN = httpx.ReadError("broken")
@@ -294,3 +294,31 @@ def test_concurrent_calls_have_reports_of_their_own() -> None:
 
     runtime = VirtualRuntime()
     assert [len(report.attempts) for report in runtime.run(main())] == [1, 3, 1, 3]
+
+
+def test_an_attempt_whose_body_broke_inside_it_reports_the_error() -> None:
+    """An attempt that ReadBody saw break has both its status and the error of its body."""
+    server = ScriptedServer(reply(200, b"half", breaks=httpx.ReadError, headers={"content-length": "8"}), then=200)
+    stack = seawall.Stack(seawall.Retry(wait=tenacity.wait_none()), seawall.ReadBody(100))
+    with Client(stack, transport=server) as client:
+        first, second = seawall.report(client.get("http://a.example/")).attempts
+    assert (first.status, type(first.error)) == (200, httpx.ReadError)
+    assert (second.status, second.error) == (200, None)
+
+
+def test_an_exhausted_mock_is_reported_as_what_it_raised() -> None:
+    """A StopIteration out of an inner sync transport is reported as itself."""
+
+    def exhausted(request: httpx.Request) -> httpx.Response:
+        raise StopIteration("nothing left")
+
+    recorder = Recorder()
+    with (
+        Client(
+            seawall.Stack(seawall.Retry()), transport=httpx.MockTransport(exhausted), listeners=[recorder]
+        ) as client,
+        pytest.raises(StopIteration),
+    ):
+        client.get("http://a.example/")
+    (ended,) = recorder.of(seawall.CallEnded)
+    assert [type(attempt.error) for attempt in ended.report.attempts] == [StopIteration]

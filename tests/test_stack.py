@@ -258,3 +258,12 @@ def test_stacks_cannot_be_changed_in_place() -> None:
     with pytest.raises(AttributeError):
         stack.other = 1  # type: ignore[attr-defined]
     assert isinstance(stack.policies, tuple)
+
+
+def test_a_window_is_widened_only_for_the_timeouts_it_stands_with() -> None:
+    """Replacing policies one by one gives the same stack as writing it at once: widening leaves no trace."""
+    step_by_step = standard().without(Timeout).replace(CircuitBreaker(window=1)).then(Timeout(0.2))
+    (breaker,) = (policy for policy in step_by_step if isinstance(policy, CircuitBreaker))
+    assert breaker.window == 1
+    widened = standard().replace(CircuitBreaker(window=1))
+    assert widened.without(Timeout).replace(Retry()).policies[1] == CircuitBreaker(window=1)

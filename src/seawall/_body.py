@@ -22,6 +22,16 @@ from ._errors import Expired
 End = Literal["read", "closed", "broken", "dropped"]
 
 
+class Over:
+    """Awaits to nothing at once."""
+
+    def __await__(self) -> Iterator[None]:
+        return iter(())
+
+
+OVER = Over()
+
+
 class Hold:
     """Something kept until a body ends. `settle` is called once, or `abandon` from a collector."""
 
@@ -43,6 +53,8 @@ class Body:
     deadline = INF
     _holds: Hold | None = None
     _ended = False
+    wire: Any = None
+    """What a runtime that cannot interrupt watches while the body is read."""
     _ahead: list[bytes] | None = None
     _iterator: Any = None
 
@@ -156,9 +168,8 @@ class AsyncBodyMixin(Body):
                 return None
         return b"".join(chunks)
 
-    async def aclose(self) -> None:
-        if not self._ended:
-            await self._finish("closed", None)
+    def aclose(self) -> Any:  # awaited; not a coroutine function, since nearly every body has ended before
+        return OVER if self._ended else self._finish("closed", None)
 
     async def _finish(self, end: End, error: BaseException | None) -> None:
         if self._ended:
@@ -221,6 +232,8 @@ class SyncBodyMixin(Body):
         if self._ended:
             return
         self._ended = True
+        if self.wire is not None:
+            self.call.runtime.forget(self.wire)  # type: ignore[attr-defined]  # the thread runtime's
         try:
             self.stream.close()
         except BaseException as raised:

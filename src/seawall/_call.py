@@ -46,7 +46,7 @@ class Attempt:
     started: float
     """When it was sent, after the start of the call."""
     elapsed: float
-    """From send to response headers, or to the error."""
+    """From send to response headers, or to the error. Attempts that were cancelled are not listed."""
     status: int | None
     error: Exception | None
     waited: float
@@ -95,6 +95,12 @@ class Trail:
         self.throttled = 0.0
         self.gave_up: str | None = None
         self.idempotency_key: str | None = None
+
+    def broke(self, error: Exception, now: float) -> None:
+        """The answer of the last attempt had good headers, but its body broke within the attempt."""
+        if self.attempts:
+            at, _, status, _, waited, asked = self.attempts[-1]
+            self.attempts[-1] = (at, now, status, error, waited, asked)
 
     def report(self) -> Report:
         attempts = tuple(

@@ -199,7 +199,15 @@ class CircuitState:
     ) -> None:
         """How an admitted call ended. `coin` jitters the open time if that opens the circuit."""
         with self._lock:
-            if self._count(admission, verdict, now):
+            if (
+                verdict == "success"
+                and admission.generation is self.generation
+                and not (admission.probe or admission.slow or admission.settled)
+            ):  # nearly always
+                admission.settled = True
+                self.failed_in_a_row = 0
+                self.window.add_success(now)
+            elif self._count(admission, verdict, now):
                 self._open(now, coin, retry_after)
             pending = self.pending
             if pending and pending[0] is admission:  # bodies mostly end in the order in which they came
@@ -213,11 +221,6 @@ class CircuitState:
         """Count a verdict. True if the circuit must open for it."""
         first = not admission.settled
         admission.settled = True
-        if verdict == "success" and first and not admission.probe and not admission.slow:  # nearly always
-            if admission.generation is self.generation:
-                self.failed_in_a_row = 0
-                self.window.add_success(now)
-            return False
         broke_later = admission.counted and verdict == "failure"
         if admission.generation is not self.generation or not (first or broke_later):
             return False

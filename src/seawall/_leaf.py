@@ -60,7 +60,8 @@ async def _send(call: Call, transport: Any, wire: Any) -> Any:
         call.trail.attempts.append((now, runtime.now(), None, error, call.waited, None))
         raise error from expired.__cause__
     except Exception as error:
-        call.trail.attempts.append((now, runtime.now(), None, error, call.waited, None))
+        real = getattr(error, "original", error)  # of a StopIteration on its way out of the coroutines
+        call.trail.attempts.append((now, runtime.now(), None, real, call.waited, None))
         raise
     call.trail.attempts.append((now, runtime.now(), response.status_code, None, call.waited, None))
     return response

@@ -176,11 +176,13 @@ class Shards:
     def close(self, home: Hashable) -> list[Any]:
         """Take every idle shard out. Returns the transports to be closed at this home."""
         with self._lock:
+            # connections that are in use in another loop are for that loop to close
+            used = {shard for shard in self._out if shard.home is home or _gone(shard.home)}
             self._condemned += self._idle
-            self._condemned += self._out
+            self._condemned += used
             self._idle.clear()
             self._by_place.clear()
-            self._out.clear()
+            self._out -= used
             return self._at_home(home)
 
     def _take(self, home: Hashable, origin: Hashable, now: float) -> tuple[Shard, list[Any]]:

@@ -105,6 +105,12 @@ class SlidingWindow:
 class StrictWindow(SlidingWindow):
     """A window whose starts count until `per` seconds after they landed, when their response headers are here."""
 
+    def try_take(self, now: float, cost: float) -> bool:
+        if self.ready_at(now, cost) > now:
+            return False
+        self.airborne += cost
+        return True
+
     def take(self, now: float, cost: float) -> None:
         self.airborne += cost
 

@@ -42,9 +42,12 @@ class Stack:
     reason, for an order that could not work. Stacks are immutable; equal policies make equal stacks.
     """
 
-    __slots__ = ("attempt_timeout", "policies")
+    __slots__ = ("_given", "attempt_timeout", "policies")
 
     def __init__(self, *policies: AnyPolicy) -> None:
+        self._build(policies, ())
+
+    def _build(self, policies: tuple[AnyPolicy, ...], known: tuple[AnyPolicy, ...]) -> "Stack":
         for policy in policies:
             _check_policy(policy)
         if not policies:
@@ -54,7 +57,12 @@ class Stack:
         _check_timeouts(policies)
         self.attempt_timeout: float = min((t.seconds for t in _attempt_timeouts(policies)), default=INF)
         """Seconds that one attempt may take, `inf` where no inner `Timeout` bounds it."""
-        self.policies: tuple[AnyPolicy, ...] = tuple(_widened(p, self.attempt_timeout) for p in policies)
+        self._given = policies  # what another stack is made of: a window is widened for the Timeouts it stands with
+        self.policies: tuple[AnyPolicy, ...] = tuple(_widened(p, self.attempt_timeout, known) for p in policies)
+        return self
+
+    def _derived(self, *policies: AnyPolicy) -> "Stack":
+        return Stack.__new__(Stack)._build(policies, self.policies)
 
     def replace(self, policy: AnyPolicy) -> "Stack":
         """This stack with `policy` in the place of the one of its type and name.
@@ -62,9 +70,9 @@ class Stack:
         Of several Timeouts the outermost is the one replaced. Raises `StackError` if there is none.
         """
         _check_policy(policy)
-        for index, present in enumerate(self.policies):
+        for index, present in enumerate(self._given):
             if type(present) is type(policy) and present.name == policy.name:
-                return Stack(*self.policies[:index], policy, *self.policies[index + 1 :])
+                return self._derived(*self._given[:index], policy, *self._given[index + 1 :])
         named = f" named {policy.name!r}" if policy.name else ""
         raise StackError(f"no {type(policy).__name__}{named} to replace in {self!r}; .then(...) appends one")
 
@@ -75,11 +83,11 @@ class Stack:
                 raise StackError(f"without takes policy types such as Retry, not {kind!r}")
             if not any(isinstance(policy, kind) for policy in self.policies):
                 raise StackError(f"no {kind.__name__} to leave out of {self!r}")
-        return Stack(*(policy for policy in self.policies if not isinstance(policy, kinds)))
+        return self._derived(*(policy for policy in self._given if not isinstance(policy, kinds)))
 
     def then(self, *policies: AnyPolicy) -> "Stack":
         """This stack with further policies inside it."""
-        return Stack(*self.policies, *policies)
+        return self._derived(*self._given, *policies)
 
     def plan(self, skip: frozenset[str] = frozenset()) -> "Plan":
         """What a chain is made of, without the policies that are to be skipped."""
@@ -114,7 +122,7 @@ class Stack:
 
 EMPTY = Stack.__new__(Stack)
 """No policies at all: what a bare pool runs. Users are refused one, since it would protect nothing."""
-EMPTY.policies, EMPTY.attempt_timeout = (), INF
+EMPTY.policies, EMPTY._given, EMPTY.attempt_timeout = (), (), INF
 
 
 def standard() -> Stack:
@@ -201,13 +209,15 @@ def _attempt_timeouts(policies: tuple[AnyPolicy, ...]) -> list[Timeout]:
     return [policy for policy in policies if isinstance(policy, Timeout)][1:]
 
 
-def _widened(policy: AnyPolicy, attempt_timeout: float) -> AnyPolicy:
-    """A breaker whose window is too short to see its own attempts time out gets one that can."""
+def _widened(policy: AnyPolicy, attempt_timeout: float, known: tuple[AnyPolicy, ...]) -> AnyPolicy:
+    """A breaker whose window is too short to see its own attempts time out gets one that can, and says so once."""
     if not isinstance(policy, CircuitBreaker) or not policy.window < 2 * attempt_timeout < INF:
         return policy
-    logger.warning(
-        "CircuitBreaker(window=%g) widened to %g s, twice the attempt timeout, so that it can see attempts time out",
-        policy.window,
-        2 * attempt_timeout,
-    )
-    return replace(policy, window=2 * attempt_timeout)
+    widened = replace(policy, window=2 * attempt_timeout)
+    if widened not in known:
+        logger.warning(
+            "CircuitBreaker(window=%g) widened to %g s, twice the attempt timeout, so that it can see attempts time out",
+            policy.window,
+            widened.window,
+        )
+    return widened

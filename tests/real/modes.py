@@ -6,6 +6,7 @@ It is written as a coroutine that awaits everything; with sync clients it never 
 import asyncio
 import inspect
 import threading
+import time
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from types import ModuleType
@@ -137,6 +138,16 @@ class Mode:
             await asyncio.get_running_loop().run_in_executor(None, server.wait_for, what)
         else:
             server.wait_for(what)
+
+    async def reach(self, what: Callable[[], object]) -> None:
+        """Wait until something about this process holds, looking again and again."""
+        give_up = time.monotonic() + PATIENCE
+        while not what():
+            assert time.monotonic() < give_up, "did not come about"
+            if self.is_async:
+                await asyncio.sleep(0)
+            else:
+                time.sleep(0.001)
 
     def __repr__(self) -> str:
         return self.name

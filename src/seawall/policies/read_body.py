@@ -35,7 +35,11 @@ class ReadBody(Policy[None]):
         if not response.is_closed and self._wanted(response):
             body = call.body(response)
             beyond, body.deadline = body.deadline, min(body.deadline, call.deadline)
-            whole = await body.read(self.max_bytes)
+            try:
+                whole = await body.read(self.max_bytes)
+            except Exception as error:
+                call.trail.broke(error, call.runtime.now())
+                raise
             body.deadline = beyond
             if whole is not None:
                 response.stream = call.family.bytes_stream(whole)

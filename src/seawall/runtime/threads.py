@@ -22,6 +22,7 @@ from .._events import logger
 
 T = TypeVar("T")
 INF = float("inf")
+TIMEOUTS = ("connect", "read", "write", "pool")
 
 
 def run(chain: Any) -> Any:
@@ -116,6 +117,11 @@ class Wire:
                 self.handshake = None
             self.learn(info.get("return_value"))
 
+    def hang_up(self) -> None:
+        """Close a connection that failed while it was made: httpcore forgets one that a SOCKS proxy refuses."""
+        if self.socket is not None:
+            self.socket.close()
+
     def cut(self) -> None:
         """Shut the connection down; whatever blocks on it returns at once."""
         self.fired = True
@@ -139,7 +145,9 @@ class Watchdog:
 
     def reset(self) -> None:
         """Start afresh, as after a fork, which copies locks but not threads."""
-        self._lock = threading.Condition(threading.Lock())
+        self._lock = threading.Lock()
+        self._bell = threading.Lock()  # released to wake the thread: cheaper than a Condition, which is Python code
+        self._bell.acquire()
         self._watched: set[Wire] = set()
         self._next = INF
         self._thread: threading.Thread | None = None
@@ -153,8 +161,8 @@ class Watchdog:
                 if self._thread is None:
                     self._thread = threading.Thread(target=self._run, name="seawall-watchdog", daemon=True)
                     self._thread.start()
-                else:
-                    self._lock.notify()
+                elif self._bell.locked():
+                    self._bell.release()
 
     def forget(self, wire: Wire) -> None:
         """It came through in time, or was cut."""
@@ -170,7 +178,8 @@ class Watchdog:
                 self._next = min((wire.deadline for wire in self._watched), default=INF)
                 for wire in due:  # under the lock: a wire that was forgotten is never cut
                     wire.cut()
-                self._lock.wait(None if self._next == INF else min(self._next - now, threading.TIMEOUT_MAX))
+                wait = self._next - now
+            self._bell.acquire(timeout=-1 if wait == INF else min(wait, threading.TIMEOUT_MAX))
 
 
 WATCHDOG = Watchdog()
@@ -195,15 +204,19 @@ class ThreadRuntime:
         return await awaitable
 
     async def send(self, transport: Any, request: Any, deadline: float, line: Wire | None) -> Any:
-        if deadline == INF:
+        new = line is not None and line.socket is None
+        if deadline == INF and not new:
             return _handle(transport, request)
         wire = line or Wire()
         own = request.extensions
-        extensions = dict(own)
-        extensions["timeout"] = _clip(own.get("timeout") or {}, deadline - time.monotonic())
-        if wire.socket is None:
-            extensions["trace"] = _both(own.get("trace"), wire.trace)
-        request.extensions = extensions
+        timeouts = _clip(own.get("timeout") or {}, deadline - time.monotonic())
+        trace = None if wire.socket is not None else _both(own.get("trace"), wire.trace)
+        if timeouts is not None or trace is not None:
+            request.extensions = dict(own)
+            if timeouts is not None:
+                request.extensions["timeout"] = timeouts
+            if trace is not None:
+                request.extensions["trace"] = trace
         wire.deadline, wire.fired = deadline, False
         WATCHDOG.watch(wire)
         try:
@@ -214,11 +227,9 @@ class ThreadRuntime:
             raise
         finally:
             WATCHDOG.forget(wire)
-            request.extensions = own
-            # httpcore reads the body with this very mapping: there the caller's own timeouts hold again
-            extensions.update(own)
-            if "timeout" not in own:
-                del extensions["timeout"]
+            if request.extensions is not own:
+                _restore(request.extensions, own)
+                request.extensions = own
         if wire.fired:
             response.close()
             raise Expired
@@ -226,23 +237,28 @@ class ThreadRuntime:
 
     def read(self, chunks: Any, deadline: float, body: Any) -> bytes:
         """The next chunk of a body; `StopIteration` at its end, `Expired` at the deadline."""
-        if time.monotonic() >= deadline:
+        wire = body.wire
+        if wire is None:
+            wire = body.wire = Wire()
+            wire.learn(body.extensions.get("network_stream"))
+        if wire.deadline != deadline:
+            wire.deadline = deadline
+            WATCHDOG.watch(wire)  # until the body ends
+        if wire.fired:
             raise Expired
-        wire = Wire()
-        wire.learn(body.extensions.get("network_stream"))
-        wire.deadline = deadline
-        WATCHDOG.watch(wire)
         try:
             chunk: bytes = next(chunks)
         except Exception as error:  # StopIteration included: a connection that was cut may look like the body's end
             if wire.fired:
                 raise Expired from error
             raise
-        finally:
-            WATCHDOG.forget(wire)
         if wire.fired:
             raise Expired
         return chunk
+
+    def forget(self, wire: Wire) -> None:
+        """A body ended that had a deadline."""
+        WATCHDOG.forget(wire)
 
     async def close(self, resource: Any) -> None:
         resource.close()
@@ -270,11 +286,19 @@ def _handle(transport: Any, request: Any) -> Any:
         raise Escaped(stop) from None
 
 
-def _clip(timeouts: dict[str, float | None], remaining: float) -> dict[str, float | None]:
-    """httpx's own timeouts, none beyond what remains: the strictest wins."""
+def _clip(timeouts: dict[str, float | None], remaining: float) -> dict[str, float | None] | None:
+    """httpx's own timeouts, none beyond what remains: the strictest wins. None if that changes nothing."""
     most = max(remaining, 0.001)  # 0 would mean "non-blocking" to a socket
-    names = ("connect", "read", "write", "pool")
-    return {name: most if (value := timeouts.get(name)) is None else min(value, most) for name in names}
+    given = [timeouts.get(name) for name in TIMEOUTS]
+    if None not in given and max(given) <= most:  # type: ignore[type-var,operator]
+        return None
+    return {name: most if value is None else min(value, most) for name, value in zip(TIMEOUTS, given, strict=True)}
+
+
+def _restore(extensions: dict[str, Any], own: dict[str, Any]) -> None:
+    """httpcore reads a body with the mapping it was sent with: there the caller's own timeouts hold again."""
+    extensions.pop("timeout", None)
+    extensions.update(own)
 
 
 def _both(theirs: Any, ours: Any) -> Any:
