@@ -31,10 +31,10 @@ class Handler(BaseHTTPRequestHandler):
     timeout = 30
 
     def answer(self) -> None:
-        length = int(self.headers.get("Content-Length") or 0)
-        content = (
-            self.rfile.read(length) if "chunked" not in self.headers.get("Transfer-Encoding", "") else self.chunks()
-        )
+        if "chunked" in self.headers.get("Transfer-Encoding", ""):
+            content = self.chunks()
+        else:
+            content = self.rfile.read(int(self.headers.get("Content-Length") or 0))
         path = self.path.partition("?")[0]
         status = 201 if self.command == "POST" else 200
         if path.startswith("/status/") and path[8:].isdecimal():

@@ -96,9 +96,10 @@ def test_a_slot_comes_back_when_the_body_breaks():
     assert VirtualRuntime().run(main()) == (1, 0)
 
 
-def test_a_slot_comes_back_when_reading_is_cancelled():
-    """A reader that is cancelled in the middle of a body gives the slot back."""
-    runtime, server = VirtualRuntime(), ScriptedServer(then=reply(body=[b"a"] * 9, every=1))
+@pytest.mark.parametrize("answer", [reply(after=9), reply(body=[b"a"] * 9, every=1)], ids=["headers", "body"])
+def test_a_slot_comes_back_when_the_call_is_cancelled(answer: Any):
+    """Cancelled before the headers are here, or in the middle of the body, a call gives its slot back."""
+    runtime, server = VirtualRuntime(), ScriptedServer(then=answer)
 
     async def main() -> Any:
         async with client(server, ConcurrencyLimit(1)) as c:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import virtual_loop
 from aiolimiter import AsyncLimiter
-from calls import URL, asking, client, outcome, starts
+from calls import URL, asking, client, outcome
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -264,14 +264,12 @@ def test_what_is_left_is_told(policy: Throttle):
     assert engine.idle(10.0)
 
 
-def test_starts_are_counted_in_order():
-    """`starts` of a scripted server are virtual seconds."""
-    runtime, server = VirtualRuntime(), ScriptedServer()
-
-    async def main() -> None:
-        async with client(server, Throttle(1)) as c:
-            await c.get(URL)
-            await c.get(URL)
-
-    runtime.run(main())
-    assert starts(server) == [0, 1]
+def test_a_strict_window_of_fractions_becomes_idle_again():
+    """Rounding of what was in the air does not keep a key for ever."""
+    engine = StrictWindow(1, 1.0)
+    costs = [0.1, 0.2, 0.3]
+    for cost in costs:
+        engine.take(0.0, cost)
+    for cost in costs:
+        engine.land(0.0, cost)
+    assert engine.idle(2.0)

@@ -48,7 +48,7 @@ def told(caplog: pytest.LogCaptureFixture) -> Iterator[list[str]]:
     caplog.set_level(logging.DEBUG, logger="seawall")
     said: list[str] = []
     yield said
-    said += [logging.Formatter().format(record) for record in caplog.records if record.name == "seawall"]
+    said += [logging.Formatter().format(record) for record in caplog.get_records("call") if record.name == "seawall"]
     assert said
     assert [text for text in said if SECRET in text] == []
 

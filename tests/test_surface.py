@@ -31,7 +31,7 @@ from seawall import (
 
 EXPORTS = """
     Attempt Call CallEnded CallRejected Circuit CircuitBreaker CircuitChanged CircuitOpen ConcurrencyLimit Endpoints
-    Event GaveUp IdempotencyKey OptionError Paused Policy QueueFull ReadBody Rejected Report Retry RetryBudget
+    Event GaveUp IdempotencyKey Next OptionError Paused Policy QueueFull ReadBody Rejected Report Retry RetryBudget
     RetryScheduled SeawallError Stack StackError State Throttle TimedOut Timeout WaitTooLong full_jitter options report
     standard
 """
@@ -173,6 +173,8 @@ def test_everything_public_has_a_docstring(module: Any) -> None:
     undocumented = []
     for name in module.__all__:
         thing = getattr(module, name)
+        if name == "Next":
+            continue  # a type alias, documented where it is defined
         if not thing.__doc__ or thing.__doc__.startswith(f"{name}("):  # what a dataclass writes for itself
             undocumented.append(name)
         for attribute, member in vars(thing).items() if isinstance(thing, type) else ():
@@ -187,7 +189,8 @@ def test_everything_public_has_a_docstring(module: Any) -> None:
 
 def test_public_names_show_their_public_module() -> None:
     """Tracebacks and documentation show `seawall.Retry`, not the private module it is written in."""
-    assert {getattr(seawall, name).__module__ for name in seawall.__all__} == {"seawall"}
+    things = (getattr(seawall, name) for name in seawall.__all__ if name != "Next")  # a type alias, not a thing
+    assert {thing.__module__ for thing in things} == {"seawall"}
     assert {getattr(seawall.httpx, name).__module__ for name in seawall.httpx.__all__} == {"seawall.httpx"}
 
 
@@ -278,10 +281,18 @@ def test_transports_and_pools_are_httpx_transports() -> None:
 
 def test_options_are_keywords_only() -> None:
     """`seawall.options` knows these names, as keywords."""
-    parameters = inspect.signature(seawall.options).parameters.values()
-    known = {"priority", "cost", "idempotent", "timeout", "deadline", "skip", "tenant"}
-    assert {p.name for p in parameters} == known
-    assert {p.kind for p in parameters} == {inspect.Parameter.KEYWORD_ONLY}
+    for name, value in {
+        "priority": 1,
+        "cost": 2,
+        "idempotent": True,
+        "timeout": 1,
+        "deadline": 1,
+        "tenant": "a",
+    }.items():
+        with seawall.options(**{name: value}):  # type: ignore[arg-type]
+            pass
+    with seawall.options(skip=["retry"]), pytest.raises(TypeError):
+        seawall.options(1).__enter__()  # type: ignore[call-arg]
 
 
 def test_full_jitter_is_a_tenacity_strategy() -> None:

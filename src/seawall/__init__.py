@@ -25,7 +25,7 @@ from ._errors import (
 )
 from ._events import CallEnded, CallRejected, CircuitChanged, Event, GaveUp, Paused, RetryScheduled
 from ._options import options
-from ._policy import Policy
+from ._policy import Next, Policy
 from ._stack import Stack, standard
 from ._state import State
 from .backoff import full_jitter
@@ -56,6 +56,7 @@ __all__ = [
     "Event",
     "GaveUp",
     "IdempotencyKey",
+    "Next",
     "OptionError",
     "Paused",
     "Policy",
@@ -81,7 +82,7 @@ __all__ = [
 ]
 
 for _name in __all__:  # tracebacks and documentation show the public names
-    if isinstance(_thing := globals()[_name], type) or callable(_thing):
+    if isinstance(_thing := globals()[_name], type) or hasattr(_thing, "__wrapped__") or hasattr(_thing, "__code__"):
         _thing.__module__ = __name__
 del _name, _thing
 

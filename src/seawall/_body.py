@@ -73,7 +73,6 @@ class Body:
 
     def _settle(self, end: End, error: BaseException | None) -> list[Any]:
         """Give back every hold, once. Returns what is to be closed."""
-        self._ended = True
         hold, self._holds = self._holds, None
         leftovers: list[Any] = []
         while hold is not None:
@@ -181,8 +180,8 @@ class AsyncBodyMixin(Body):
             end, error = "broken", raised
             raise
         finally:
-            runtime = self.call.runtime
-            await close_all(self._settle(end, error), runtime)
+            if leftovers := self._settle(end, error):
+                await close_all(leftovers, self.call.runtime)
 
 
 class SyncBodyMixin(Body):
@@ -221,6 +220,9 @@ class SyncBodyMixin(Body):
             left -= len(chunk)
             if left < 0:
                 self._ahead = chunks
+                if self.wire is not None:  # what follows may have another deadline, or none
+                    self.call.runtime.forget(self.wire)  # type: ignore[attr-defined]  # the thread runtime's
+                    self.wire = None
                 return None
         return b"".join(chunks)
 

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, fields, replace
-from typing import Any
+from typing import Any, TypedDict, Unpack
 
 from . import _check
 from ._errors import OptionError
@@ -36,17 +36,20 @@ class Options:
         return replace(self, **checked)
 
 
+class OptionValues(TypedDict, total=False):
+    """What `options` takes."""
+
+    priority: float
+    cost: float
+    idempotent: bool | None
+    timeout: float | None
+    deadline: float | None
+    skip: Iterable[str]
+    tenant: str | None
+
+
 @contextmanager
-def options(
-    *,
-    priority: float = ...,  # type: ignore[assignment]  # `...` stands for "not given": None is a value
-    cost: float = ...,  # type: ignore[assignment]
-    idempotent: bool | None = ...,  # type: ignore[assignment]
-    timeout: float | None = ...,  # type: ignore[assignment]
-    deadline: float | None = ...,  # type: ignore[assignment]
-    skip: Iterable[str] = ...,  # type: ignore[assignment]
-    tenant: str | None = ...,  # type: ignore[assignment]
-) -> Iterator[None]:
+def options(**given: Unpack[OptionValues]) -> Iterator[None]:
     """Set options for every call made inside the `with` block, in this task or thread.
 
         with seawall.options(priority=-1, timeout=2.0):
@@ -61,9 +64,8 @@ def options(
       have are ignored, so that one block may serve many endpoints.
     - `tenant`: who the call is for; a `ConcurrencyLimit`'s waiting line takes turns between tenants.
 
-    Raises `OptionError` for values that cannot be.
+    Raises `OptionError`, listing the known ones, for an unknown option, and for a value that cannot be.
     """
-    given = {name: value for name, value in locals().items() if value is not ...}
     token = CONTEXT.set(CONTEXT.get().updated(given))
     try:
         yield

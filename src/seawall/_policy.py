@@ -15,6 +15,7 @@ from ._call import INF, Call
 
 S = TypeVar("S")
 Next = Callable[[Call], Awaitable[Any]]
+"""The rest of the chain, as a policy's `handle` gets it: awaits to a response."""
 Key = Literal["origin", "endpoint", "client"] | Callable[[Any], Hashable]
 Methods = AbstractSet[str] | list[str] | tuple[str, ...]
 
@@ -32,7 +33,8 @@ class Policy(Generic[S]):
 
     `key` and `name` may be fields or class attributes. `key` says how state is partitioned: by "origin"
     (scheme, host, port; the default), by "endpoint" (the pattern), by "client" (one for all), or by what a
-    function of the request returns. Policies of one `name` share state across patterns.
+    function of the request returns. Keys are shown in reports, events and logs: return a digest of what is secret.
+    Policies of one `name` share state across patterns.
     """
 
     __slots__ = ()

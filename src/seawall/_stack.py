@@ -216,7 +216,8 @@ def _widened(policy: AnyPolicy, attempt_timeout: float, known: tuple[AnyPolicy, 
     widened = replace(policy, window=2 * attempt_timeout)
     if widened not in known:
         logger.warning(
-            "CircuitBreaker(window=%g) widened to %g s, twice the attempt timeout, so that it can see attempts time out",
+            "CircuitBreaker(window=%g) widened to %g s, twice the attempt timeout, "
+            "so that it can see attempts time out",
             policy.window,
             widened.window,
         )

@@ -147,7 +147,7 @@ class Core:
         url = request.url
         candidates = self.endpoints.candidates(url.scheme, url.host, url.port)
         endpoint = next(e for e in candidates if e.takes(request.method, url.path))
-        keys = tuple(policy.key(request) for policy in endpoint.stack if callable(policy.key))
+        keys = tuple(_key(policy, endpoint, request, None) for policy in endpoint.stack if callable(policy.key))
         key = (self, url.scheme, url.host, url.port, endpoint.pattern, skip, keys)
         chain = self.state.chains.get(key)
         if chain is None:
@@ -219,5 +219,10 @@ def _keyed_by_request(stack: Stack) -> bool:
 def _key(policy: Any, endpoint: Endpoint, request: Any, origin: Hashable) -> Hashable:
     key: str | Callable[[Any], Hashable] = policy.key
     if callable(key):
-        return key(request)
+        given = key(request)
+        try:
+            hash(given)
+        except TypeError:
+            raise TypeError(f"{type(policy).__name__}: key must return something hashable, not {given!r}") from None
+        return given
     return {"origin": origin, "endpoint": endpoint.pattern, "client": "client"}[key]

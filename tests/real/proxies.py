@@ -8,6 +8,8 @@ from urllib.parse import urlsplit
 
 from .servers import Connection, Script
 
+DENIED = b"HTTP/1.1 407 Proxy Authentication Required\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+
 
 def connect(host: str, port: int) -> socket.socket:
     """A connection to the server that a client asked for."""
@@ -24,7 +26,7 @@ def forward(auth: str | None = None) -> Script:
         if request is None:
             return
         if not _authorized(request.headers, auth):
-            connection.send(b"HTTP/1.1 407 Proxy Authentication Required\r\nContent-Length: 0\r\n\r\n")
+            connection.send(DENIED)
             return
         target = urlsplit(request.target)
         assert target.scheme == "http", "a forward proxy gets absolute URLs"
@@ -44,7 +46,7 @@ def tunnel(auth: str | None = None) -> Script:
             return
         assert request.method == "CONNECT", f"a tunnel was asked to {request.method}"
         if not _authorized(request.headers, auth):
-            connection.send(b"HTTP/1.1 407 Proxy Authentication Required\r\nContent-Length: 0\r\n\r\n")
+            connection.send(DENIED)
             return
         host, _, port = request.target.rpartition(":")
         with contextlib.closing(connect(host.strip("[]"), int(port))) as upstream:

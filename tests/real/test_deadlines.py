@@ -14,9 +14,9 @@ from seawall import ReadBody, Retry, Stack, TimedOut, Timeout
 from . import proxies
 from .conftest import Certificates, Serve
 from .modes import SYNC, Mode, settle
-from .servers import OK, Connection, answers, hold, response, stalled_listener
+from .servers import OK, Connection, answers, chunked, hold, response, stalled_listener
 
-LIMIT = 0.2
+LIMIT = 0.15
 DRIPS = 400
 EVERY = 0.02
 MUCH_TOO_LONG = DRIPS * EVERY / 3
@@ -101,8 +101,16 @@ async def test_deadline_holds_whatever_is_sent(
     assert server.heard[-1].connection > server.heard[-2].connection
 
 
-@pytest.mark.parametrize("own_timeout", [5.0, None], ids=["httpx's timeouts", "no httpx timeouts"])
-@pytest.mark.parametrize("way", ["tls", "tls through CONNECT", "tls through SOCKS"])
+@pytest.mark.parametrize(
+    ("way", "own_timeout"),
+    [
+        ("tls", 5.0),
+        ("tls", None),
+        ("tls through CONNECT", 5.0),
+        ("tls through CONNECT", None),
+        ("tls through SOCKS", None),
+    ],
+)
 async def test_deadline_holds_in_a_stalled_handshake(
     mode: Mode, serve: Serve, tls: Certificates, way: str, own_timeout: float | None
 ) -> None:
@@ -137,8 +145,7 @@ async def test_deadline_holds_against_a_proxy_that_drips(
         await mode.until(proxy, lambda: proxy.open == 0)
 
 
-@pytest.mark.parametrize("own_timeout", [5.0, None], ids=["httpx's timeouts", "no httpx timeouts"])
-@pytest.mark.parametrize("through", [None, "http", "socks5"], ids=["direct", "to a proxy", "to a SOCKS proxy"])
+@pytest.mark.parametrize(("through", "own_timeout"), [(None, 5.0), (None, None), ("http", 5.0), ("socks5", None)])
 async def test_deadline_holds_while_connecting(mode: Mode, through: str | None, own_timeout: float | None) -> None:
     """Connecting to a host, or to a proxy, that does not answer ends at the call's deadline."""
     with stalled_listener() as port:
@@ -170,19 +177,29 @@ async def test_deadline_of_a_body_read_within_the_attempt(mode: Mode, serve: Ser
         await mode.until(server, lambda: server.open == 0)
 
 
-async def test_deadline_need_not_cover_the_body(mode: Mode, serve: Serve) -> None:
-    """`Timeout(body=False)` ends with the response headers: the body may take longer."""
-    head, _, body = response(b"x" * 20).partition(b"\r\n\r\n")
+@pytest.mark.parametrize("ahead", [(), (ReadBody(10, chunked=True),)], ids=["streamed", "too long to be read ahead"])
+async def test_deadline_need_not_cover_the_body(mode: Mode, serve: Serve, ahead: tuple[ReadBody, ...]) -> None:
+    """`Timeout(body=False)` ends with the response headers: the body may take longer, once the caller has it."""
 
     def script(connection: Connection) -> None:
-        connection.send(head + b"\r\n\r\n")
-        connection.drip(body, LIMIT / 10)
+        connection.send(chunked(b"x" * 20, end=False))
+        connection.server.pause(LIMIT * 1.5)
+        connection.send(b"2\r\nyy\r\n0\r\n\r\n")
 
     server = serve(answers(script))
-    async with mode.using(mode.Client(Stack(Timeout(LIMIT, body=False)))) as client:
+    async with mode.using(mode.Client(Stack(Timeout(LIMIT, body=False), *ahead))) as client:
         answer = await mode.get(client, server.url())
-    assert answer.content == b"x" * 20
+    assert answer.content == b"x" * 20 + b"yy"
     assert answer.elapsed.total_seconds() > LIMIT
+
+
+async def test_no_deadline_at_all(mode: Mode, serve: Serve) -> None:
+    """Without a Timeout and without timeouts of httpx's a request simply takes as long as it takes."""
+    server = serve(answers(lambda c: c.server.pause(0.05) or c.send(OK)))
+    async with mode.using(mode.Client(Stack(Retry()), timeout=None)) as client:
+        assert (await mode.get(client, server.url())).content == b"ok"
+        assert (await mode.get(client, server.url())).content == b"ok"
+    assert len(server.connections) == 1
 
 
 async def test_attempt_timeout_is_real_and_retried(mode: Mode, serve: Serve) -> None:

@@ -152,7 +152,7 @@ def test_deadline_in_one_thread_does_not_touch_the_others(serve: Serve) -> None:
 
 
 def test_async_client_in_two_loops_of_two_threads(serve: Serve) -> None:
-    """One pool, two event loops in two threads: permits are shared, connections are not, and each loop closes its own."""
+    """One pool in two event loops of two threads: permits are shared, connections are not, each loop closes its own."""
     server = serve()
     pool = AsyncPool(4)
     numbers: list[set[int]] = [set(), set()]

@@ -154,19 +154,20 @@ async def test_nothing_stays_in_close_wait(mode: Mode, serve: Serve) -> None:
 
 
 async def test_origins_take_turns_in_the_line(mode: Mode, serve: Serve) -> None:
-    """1,000 calls that wait for one origin do not hold up one for another: its turn comes at once."""
+    """1,000 calls that wait for one origin do not hold up one for another: its turn comes among the first."""
     crowd = 1000 if mode.is_async else 50
     gate: list[bool] = []
-    before_other: list[int] = []
 
     def busy_script(connection: Connection) -> None:
         while connection.request():
             busy.wait_for(lambda: gate)
+            if len(busy.heard) > 5:  # whoever stands behind the whole crowd waits for ever
+                busy.wait_for(lambda: other.heard)
             connection.send(OK)
 
     def other_script(connection: Connection) -> None:
         connection.request()
-        before_other.append(len(busy.heard))
+        busy.notice()
         connection.send(OK)
 
     busy, other = serve(busy_script), serve(other_script)
@@ -182,7 +183,6 @@ async def test_origins_take_turns_in_the_line(mode: Mode, serve: Serve) -> None:
         assert (await late.result()).content == b"ok"
         for each in waiting:
             await each.result()
-    assert before_other[0] < crowd / 4, "while the other connects, the line for the first goes on"
     assert len(busy.heard) == crowd
 
 

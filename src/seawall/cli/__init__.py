@@ -21,11 +21,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         print("seawall's command line needs the extra: pip install 'seawall[cli]'", file=sys.stderr)
         return 2
 
-    # What the library logs, the commands show themselves; without a handler it would go to stderr as well.
-    logging.getLogger("seawall").addHandler(_SILENT)
-
     from .arguments import parse
 
+    # What the library logs, the commands show themselves; without a handler it would go to stderr as well.
+    logging.getLogger("seawall").addHandler(_SILENT)
     try:
         return parse(argv).run()
     except KeyboardInterrupt:
@@ -35,3 +34,5 @@ def main(argv: Sequence[str] | None = None) -> int:
         # flushes stdout at exit, so that goes nowhere.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
+    finally:
+        logging.getLogger("seawall").removeHandler(_SILENT)

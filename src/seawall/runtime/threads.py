@@ -209,7 +209,7 @@ class ThreadRuntime:
             return _handle(transport, request)
         wire = line or Wire()
         own = request.extensions
-        timeouts = _clip(own.get("timeout") or {}, deadline - time.monotonic())
+        timeouts = None if deadline == INF else _clip(own.get("timeout") or {}, deadline - time.monotonic())
         trace = None if wire.socket is not None else _both(own.get("trace"), wire.trace)
         if timeouts is not None or trace is not None:
             request.extensions = dict(own)
@@ -221,8 +221,10 @@ class ThreadRuntime:
         WATCHDOG.watch(wire)
         try:
             response = _handle(transport, request)
-        except Exception as error:
-            if wire.fired or time.monotonic() >= deadline:
+        except BaseException as error:
+            if new:
+                wire.hang_up()
+            if isinstance(error, Exception) and (wire.fired or time.monotonic() >= deadline):
                 raise Expired from error
             raise
         finally:
@@ -239,8 +241,11 @@ class ThreadRuntime:
         """The next chunk of a body; `StopIteration` at its end, `Expired` at the deadline."""
         wire = body.wire
         if wire is None:
+            network = body.extensions.get("network_stream")
+            if network is None:  # a mock's or a foreign transport's: there is nothing to cut, only a clock to look at
+                return _timely(chunks, deadline)
             wire = body.wire = Wire()
-            wire.learn(body.extensions.get("network_stream"))
+            wire.learn(network)
         if wire.deadline != deadline:
             wire.deadline = deadline
             WATCHDOG.watch(wire)  # until the body ends
@@ -279,6 +284,13 @@ class ThreadRuntime:
         return "<seawall thread runtime>"
 
 
+def _timely(chunks: Any, deadline: float) -> bytes:
+    chunk: bytes = next(chunks)
+    if time.monotonic() >= deadline:
+        raise Expired
+    return chunk
+
+
 def _handle(transport: Any, request: Any) -> Any:
     try:
         return transport.handle_request(request)
@@ -289,10 +301,11 @@ def _handle(transport: Any, request: Any) -> Any:
 def _clip(timeouts: dict[str, float | None], remaining: float) -> dict[str, float | None] | None:
     """httpx's own timeouts, none beyond what remains: the strictest wins. None if that changes nothing."""
     most = max(remaining, 0.001)  # 0 would mean "non-blocking" to a socket
-    given = [timeouts.get(name) for name in TIMEOUTS]
-    if None not in given and max(given) <= most:  # type: ignore[type-var,operator]
-        return None
-    return {name: most if value is None else min(value, most) for name, value in zip(TIMEOUTS, given, strict=True)}
+    if len(timeouts) == len(TIMEOUTS):
+        given: Any = timeouts.values()
+        if None not in given and max(given) <= most:
+            return None
+    return {name: most if (value := timeouts.get(name)) is None else min(value, most) for name in TIMEOUTS}
 
 
 def _restore(extensions: dict[str, Any], own: dict[str, Any]) -> None:
