@@ -325,3 +325,18 @@ def test_a_state_s_repr_tells_how_full_it_is():
 
     assert VirtualRuntime().run(main()) == "<State keys=1/7 circuits=1>"
     assert isinstance(seawall.State(), State)
+
+
+def test_the_snapshot_of_a_throttle_tells_what_could_still_start() -> None:
+    """The tokens left when a call last asked are plain data; a throttle without a rate has none to tell."""
+
+    async def main() -> list[dict[str, Any]]:
+        state = State()
+        stack = seawall.Stack(Throttle(10, name="ten"), Throttle(None, name="any"))
+        async with seawall.httpx.AsyncClient(stack, transport=ScriptedServer(), state=state) as http:
+            for _ in range(3):
+                await http.get("http://a.example/")
+        return state.snapshot()
+
+    told = {entry["name"]: entry["tokens"] for entry in VirtualRuntime().run(main())}
+    assert told == {"ten": 7, "any": None}

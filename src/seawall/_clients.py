@@ -83,7 +83,7 @@ class AsyncTransport(Protected):
 
     async def aclose(self) -> None:
         """Close the inner transport."""
-        self.core.close()
+        self.core.close(current())
         await self.inner.aclose()
 
     async def __aenter__(self) -> Self:
@@ -96,7 +96,7 @@ class AsyncTransport(Protected):
         exc_value: BaseException | None = None,
         traceback: TracebackType | None = None,
     ) -> None:
-        self.core.close()
+        self.core.close(current())
         await self.inner.__aexit__(exc_type, exc_value, traceback)
 
 
@@ -110,7 +110,7 @@ class Transport(Protected):
 
     def close(self) -> None:
         """Close the inner transport."""
-        self.core.close()
+        self.core.close(THREADS)
         self.inner.close()
 
     def __enter__(self) -> Self:
@@ -123,7 +123,7 @@ class Transport(Protected):
         exc_value: BaseException | None = None,
         traceback: TracebackType | None = None,
     ) -> None:
-        self.core.close()
+        self.core.close(THREADS)
         self.inner.__exit__(exc_type, exc_value, traceback)
 
 

@@ -200,7 +200,8 @@ class Pace:
             return False
         if self.paused_until <= now:  # not a pause made longer, but a new one
             restarting = self.active and self._spaced_from <= now
-            self._spacing = min(1.0, 2 * (self._spaced_by(now) if restarting else self._recent(now)))
+            spacing = 2 * (self._spaced_by(now) if restarting else self._recent(now))
+            self._spacing = min(1.0, max(0.001, spacing))  # starts at one instant have a distance of 0
         self.active = True
         self.paused_until = self._spaced_from = until
         self._spaced_until = INF

@@ -135,9 +135,9 @@ class Core:
         self.ended(call, response, None)
         return response
 
-    def close(self) -> None:
+    def close(self, runtime: Runtime) -> None:
         """Forget this transport's chains and listeners."""
-        self.state.forget(self, THREADS.now())
+        self.state.forget(self, runtime.now())
         for listener in self.listeners:
             if listener in self.state.listeners:
                 self.state.listeners.remove(listener)

@@ -41,13 +41,14 @@ class ThrottleState:
         self.pace = Pace()
         self._seen = 0
         self._states_quota = False
+        self.asked = 0.0  # when a call last asked to start
         self._queue = Queue()
         self._lock = threading.Lock()
 
     def try_start(self, now: float, cost: float) -> bool:
         """Start at once, if nobody waits and the rate allows it."""
         with self._lock:
-            pace = self.pace
+            pace, self.asked = self.pace, now
             if self._queue.waiting or (pace.active and pace.ready_at(now, waiting=False) > now):
                 return False
             started = self.engine.try_take(now, cost)
@@ -133,9 +134,14 @@ class ThrottleState:
             return not self._queue.waiting and self.pace.idle(now) and self.engine.idle(now)
 
     def snapshot(self) -> dict[str, Any]:
-        """Plain data."""
-        paused = self.pace.paused_until
-        return {"waiting": self._queue.waiting, "paused_until": None if paused == -INF else paused}
+        """Plain data: calls in line, the end of a pause, and what could have started when a call last asked."""
+        with self._lock:
+            paused, tokens = self.pace.paused_until, self.engine.tokens(self.asked)
+        return {
+            "waiting": self._queue.waiting,
+            "paused_until": None if paused == -INF else paused,
+            "tokens": None if tokens == INF else tokens,
+        }
 
     def __repr__(self) -> str:
         return f"<Throttle {self._queue.waiting} waiting>"

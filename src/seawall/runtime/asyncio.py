@@ -17,8 +17,8 @@ from ._awaiting import Awaiting, resume
 
 INF = float("inf")
 
-BATCH = 64
-"""How many requests of a burst may start in one turn of the event loop: some 5 ms of work."""
+BATCH = 32
+"""How many requests of a burst may start in one turn of the event loop: some 3 ms of work."""
 
 
 class AsyncioWaiter:
