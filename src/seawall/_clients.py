@@ -20,8 +20,11 @@ from ._proxies import environment_proxies
 from ._stack import EMPTY, Stack
 from ._state import State
 from ._transport import Core, Policies, current
-from .runtime.asyncio import Turns
+from .runtime._turns import Turns
 from .runtime.threads import THREADS
+
+CROWD = 2
+"""As many requests per connection may be under way before a burst slows down."""
 
 
 class Protected:
@@ -263,7 +266,7 @@ class FrontDoor:
         if mounts is not None and not isinstance(mounts, Mapping):
             raise TypeError(f"{type(self).__name__}: mounts must map patterns to transports, not {mounts!r}")
         self._shared_state = State() if state is None else state
-        self._turns = Turns()
+        self._turns = Turns(CROWD * (INF if limits.max_connections is None else limits.max_connections))
         listeners = _check.callables(type(self).__name__, "listeners", listeners)
         context: Any = None
 
@@ -313,9 +316,11 @@ class AsyncClient(FrontDoor):
 
     async def request(self, method: str, url: Any, **options: Any) -> Any:
         """As the library's own. Of a burst only some start in one turn of the loop, so that answers get through."""
-        if self._turns.full():
-            await self._turns.wait()
-        return await super().request(method, url, **options)  # type: ignore[misc]
+        await self._turns.enter()
+        try:
+            return await super().request(method, url, **options)  # type: ignore[misc]
+        finally:
+            self._turns.leave()
 
     if not TYPE_CHECKING:  # type checkers see the library's own signature
 

@@ -28,6 +28,9 @@ from .runtime import Runtime
 from .runtime._awaiting import Making
 from .runtime.threads import Wire
 
+FRESH = 0.05
+"""Seconds for which a connection just given back is not asked whether it is alive: that takes as long as its use."""
+
 _living: "weakref.WeakSet[Shards]" = weakref.WeakSet()
 
 
@@ -45,8 +48,10 @@ class Shard:
         self.used = False
         self.idle_since = 0.0
 
-    def alive(self) -> bool:
+    def alive(self, now: float) -> bool:
         """Whether its connection is still of use: an idle one that can be read from has been closed by the server."""
+        if now - self.idle_since < FRESH:
+            return True
         return self.network is None or not self.network.get_extra_info("is_readable")
 
     def __repr__(self) -> str:
@@ -194,7 +199,7 @@ class Shards:
             while mine and shard is None:
                 shard = mine.pop()
                 del self._idle[shard]
-                if not shard.alive():
+                if not shard.alive(now):
                     self._condemned.append(shard)
                     shard = None
             if mine is not None and not mine:

@@ -6,9 +6,7 @@ serves every loop of a process.
 
 import asyncio
 import random
-import threading
 import time
-from collections import deque
 from collections.abc import Hashable
 from typing import Any
 
@@ -16,9 +14,6 @@ from .._errors import Expired
 from ._awaiting import Awaiting, resume
 
 INF = float("inf")
-
-BATCH = 32
-"""How many requests of a burst may start in one turn of the event loop: some 3 ms of work."""
 
 
 class AsyncioWaiter:
@@ -120,56 +115,6 @@ class _Timer:
         self._handle.cancel()
         if self.fired:
             self.was_ours()
-
-
-class Turns(threading.local):
-    """Lets a burst of requests start over several turns of the event loop.
-
-    Thousands of tasks started together would each build a request before the loop comes round to any I/O: the first
-    answer of 5,000 then waits for half a second. So at most BATCH start in one turn, first come, first served.
-
-    What it knows is kept per thread, since a client may be used from several loops at once, but never two in a thread.
-    """
-
-    def __init__(self) -> None:
-        self._loop: asyncio.AbstractEventLoop | None = None
-        self._started = 0
-        self._counting = False
-        self._waiting: deque[asyncio.Future[None]] = deque()
-
-    def full(self) -> bool:
-        """Whether to wait for another turn; counts a start if not."""
-        loop = asyncio._get_running_loop()
-        if loop is not self._loop:  # or one after another
-            self._loop, self._started, self._counting, self._waiting = loop, 0, False, deque()
-        if loop is None:
-            return False
-        if self._waiting or self._started >= BATCH:
-            return True
-        self._started += 1
-        if self._started >= BATCH // 4 and not self._counting:  # before, it may be many turns' starts: no matter
-            self._counting = True
-            loop.call_soon(self._next)
-        return False
-
-    async def wait(self) -> None:
-        """Wait for one's turn."""
-        turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._waiting.append(turn)
-        await turn
-
-    def _next(self) -> None:
-        """A turn of the loop is over."""
-        self._started = 0
-        waiting = self._waiting
-        while waiting and self._started < BATCH:
-            turn = waiting.popleft()
-            if not turn.done():  # done: its task was cancelled
-                turn.set_result(None)
-                self._started += 1
-        self._counting = bool(self._started)
-        if self._counting:
-            asyncio.get_running_loop().call_soon(self._next)
 
 
 ASYNCIO = AsyncioRuntime()
