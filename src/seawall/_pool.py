@@ -28,29 +28,27 @@ from .runtime import Runtime
 from .runtime._awaiting import Making
 from .runtime.threads import Wire
 
-FRESH = 0.05
-"""Seconds for which a connection just given back is not asked whether it is alive: that takes as long as its use."""
-
 _living: "weakref.WeakSet[Shards]" = weakref.WeakSet()
 
 
 class Shard:
     """A transport with room for one connection."""
 
-    __slots__ = ("home", "idle_since", "network", "origin", "transport", "used", "wire")
+    __slots__ = ("home", "idle_since", "network", "origin", "transport", "trusting", "used", "wire")
 
-    def __init__(self, transport: Any, home: Hashable, origin: Hashable, wire: Wire | Making) -> None:
+    def __init__(self, transport: Any, home: Hashable, origin: Any, wire: Wire | Making) -> None:
         self.transport = transport
         self.home = home
         self.origin = origin
         self.wire = wire
+        self.trusting = type(wire) is Making and origin[0] == "http"
         self.network: Any = None  # the connection's network stream, once a response told of it
         self.used = False
         self.idle_since = 0.0
 
     def alive(self, now: float) -> bool:
         """Whether its connection is still of use: an idle one that can be read from has been closed by the server."""
-        if now - self.idle_since < FRESH:
+        if self.trusting and now - self.idle_since < FRESH:
             return True
         return self.network is None or not self.network.get_extra_info("is_readable")
 
@@ -199,7 +197,7 @@ class Shards:
             while mine and shard is None:
                 shard = mine.pop()
                 del self._idle[shard]
-                if not shard.alive(now):
+                if not shard.alive():
                     self._condemned.append(shard)
                     shard = None
             if mine is not None and not mine:

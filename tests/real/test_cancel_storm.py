@@ -17,7 +17,7 @@ from seawall.httpx import AsyncClient, AsyncPool
 
 from . import proxies
 from .conftest import Certificates, Serve
-from .servers import OK, Connection
+from .servers import OK, Connection, response
 
 WORKERS, CONNECTIONS = 20, 10
 
@@ -153,3 +153,25 @@ async def test_cancellation_while_others_are_closed_closes_them_all(
         assert (await client.get(servers[0].url())).content == b"ok"
         assert pool.shards.slots.in_use == 0
         assert not pool.shards._out
+
+
+async def test_handshake_after_a_closed_connection_leaks_nothing_when_cancelled(
+    serve: Serve, tls: Certificates
+) -> None:
+    """A call cancelled in a TLS handshake closes its socket, also right after the server closed its connection."""
+
+    def script(connection: Connection) -> None:
+        connection.request()
+        connection.send(response(b"bye", Connection="close"))
+
+    server = serve(script, tls=tls.server)
+    async with httpx.AsyncClient(transport=AsyncPool(1, verify=tls.client())) as client:
+        assert (await client.get(server.url())).content == b"bye"
+        await asyncio.to_thread(server.wait_for, lambda: server.open == 0)
+        server.tls = None
+        server.script = Connection.hold
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.05):
+                await client.get(server.url())
+        await asyncio.to_thread(server.wait_for, lambda: server.open == 0)
+    assert len(server.connections) == 2

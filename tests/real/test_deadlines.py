@@ -14,7 +14,7 @@ from seawall import ReadBody, Retry, Stack, TimedOut, Timeout
 from . import proxies
 from .conftest import Certificates, Serve
 from .modes import SYNC, Mode, settle
-from .servers import OK, Connection, answers, chunked, hold, response, stalled_listener
+from .servers import OK, Connection, answers, chunked, cut_after, hold, response, stalled_listener
 
 LIMIT = 0.15
 DRIPS = 400
@@ -99,6 +99,21 @@ async def test_deadline_holds_whatever_is_sent(
         answer = await mode.get(client, server.url(), extensions={"seawall": {"timeout": 20.0}})
     assert answer.content == b"ok"
     assert server.heard[-1].connection > server.heard[-2].connection
+
+
+@pytest.mark.parametrize("farewell", ["announced", "unannounced"])
+@pytest.mark.parametrize("encrypted", [False, True], ids=["http", "tls"])
+async def test_deadline_holds_on_the_connection_after_one_that_was_closed(
+    mode: Mode, serve: Serve, tls: Certificates, encrypted: bool, farewell: str
+) -> None:
+    """A call that comes right after the server closed its connection is cut off on its new one like any other."""
+    goodbye = response(b"bye", Connection="close") if farewell == "announced" else response(b"bye")
+    server = serve(answers(cut_after(goodbye), drip_headers), tls=tls.server if encrypted else None)
+    async with mode.using(mode.Client(BOUNDED, verify=tls.client(), timeout=None)) as client:
+        await mode.get(client, server.url(), extensions={"seawall": {"timeout": 20.0}})
+        await mode.until(server, lambda: server.open == 0)
+        with ends_in_time():
+            await mode.get(client, server.url())
 
 
 @pytest.mark.parametrize(

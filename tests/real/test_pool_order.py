@@ -147,6 +147,7 @@ async def test_nothing_stays_in_close_wait(mode: Mode, serve: Serve) -> None:
         await use(mode, client, server, 10)
         server.stop()
         server.restart()
+        grow_older(pool, 1)
         assert close_wait(server) == 10
         await mode.get(client, server.url())
         assert close_wait(server) == 0
