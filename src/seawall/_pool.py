@@ -34,22 +34,19 @@ _living: "weakref.WeakSet[Shards]" = weakref.WeakSet()
 class Shard:
     """A transport with room for one connection."""
 
-    __slots__ = ("home", "idle_since", "network", "origin", "transport", "trusting", "used", "wire")
+    __slots__ = ("home", "idle_since", "network", "origin", "transport", "used", "wire")
 
-    def __init__(self, transport: Any, home: Hashable, origin: Any, wire: Wire | Making) -> None:
+    def __init__(self, transport: Any, home: Hashable, origin: Hashable, wire: Wire | Making) -> None:
         self.transport = transport
         self.home = home
         self.origin = origin
         self.wire = wire
-        self.trusting = type(wire) is Making and origin[0] == "http"
         self.network: Any = None  # the connection's network stream, once a response told of it
         self.used = False
         self.idle_since = 0.0
 
-    def alive(self, now: float) -> bool:
+    def alive(self) -> bool:
         """Whether its connection is still of use: an idle one that can be read from has been closed by the server."""
-        if self.trusting and now - self.idle_since < FRESH:
-            return True
         return self.network is None or not self.network.get_extra_info("is_readable")
 
     def __repr__(self) -> str:
