@@ -155,9 +155,7 @@ async def test_cancellation_while_others_are_closed_closes_them_all(
         assert not pool.shards._out
 
 
-async def test_handshake_after_a_closed_connection_leaks_nothing_when_cancelled(
-    serve: Serve, tls: Certificates
-) -> None:
+async def test_handshake_after_a_closed_connection_leaks_nothing(serve: Serve, tls: Certificates) -> None:
     """A call cancelled in a TLS handshake closes its socket, also right after the server closed its connection."""
 
     def script(connection: Connection) -> None:
