@@ -17,6 +17,8 @@ from pathlib import Path
 from types import CodeType
 from typing import Any
 
+import httpx
+
 FENCE = re.compile(
     r"^(?P<indent>[ ]*)(?P<fence>```+|~~~+)[ ]*(?P<language>[\w+-]*)[^\n]*\n(?P<source>.*?)^[ ]*(?P=fence)[ ]*$",
     re.DOTALL | re.MULTILINE,
@@ -92,6 +94,8 @@ def _execute(code: CodeType, namespace: dict[str, Any], runner: asyncio.Runner, 
 def _close(namespace: dict[str, Any], runner: asyncio.Runner) -> None:
     """Close what a page left open at its top level, as the end of a program would."""
     for thing in namespace.values():
+        if isinstance(thing, httpx.Response):
+            continue  # has both ways to close; its client knows which
         if inspect.iscoroutinefunction(getattr(type(thing), "aclose", None)):
             runner.run(thing.aclose())
         elif hasattr(type(thing), "close") and hasattr(type(thing), "__exit__"):

@@ -25,6 +25,7 @@ from seawall import (
     full_jitter,
 )
 from seawall.httpx import AsyncClient, AsyncPool, AsyncTransport, Client, Pool, Transport
+from seawall.testing import ScriptedServer
 
 HUGE = 10**400  # an integer that no float can hold
 # what a parameter allows: the bad values, and the words that tell what would be good
@@ -289,10 +290,11 @@ def test_an_async_limiter_is_refused_in_a_sync_client(make: Callable[..., Any]) 
 
 
 def test_an_async_client_needs_a_running_loop() -> None:
-    """An async call outside of asyncio and of virtual time is told what it can run under."""
-    client = AsyncClient(Stack(Retry()), transport=httpx.MockTransport(lambda request: httpx.Response(200)))
-    with pytest.raises(RuntimeError, match=r"run under asyncio .*VirtualRuntime.*no loop is running"):
-        client.get("https://a.example").send(None)
+    """An async call outside of asyncio and of virtual time is told what it can run under, once it has to wait."""
+    backoff = Stack(Retry(wait=lambda state: 1.0))
+    for client in (AsyncClient(backoff, transport=ScriptedServer(503)), AsyncClient(Stack(Retry()))):
+        with pytest.raises(RuntimeError, match=r"run under asyncio .*VirtualRuntime.*no loop is running"):
+            client.get("https://a.example").send(None)
 
 
 class Suspends(seawall.Policy[None]):

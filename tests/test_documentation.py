@@ -1,5 +1,6 @@
 """Every Python block of README.md and docs/ runs as it is printed, with a local server in the place of the network."""
 
+import logging
 import socket
 from collections.abc import Iterator
 from pathlib import Path
@@ -29,6 +30,8 @@ def network(local_api: LocalApi, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
     """No network but the local server, and a folder of its own to work in."""
     bring_home(local_api, monkeypatch)
     monkeypatch.chdir(tmp_path)
+    logger = logging.getLogger("seawall")
+    monkeypatch.setattr(logger, "level", logger.level)  # a page may set it
     return local_api
 
 

@@ -62,6 +62,7 @@ def test_patterns_are_read(pattern: str, parts: tuple[Any, ...]) -> None:
         (" ", "it cannot be read"),
         ("https://", 'after ":" a port is missing, or "//" and a host'),
         ("https:/api.example.com", 'after ":" a port is missing, or "//" and a host'),
+        ("https//api.example.com", "a colon is missing after 'https'"),
         ("/items/*", "it cannot be read"),
         ("get https://a.example", "'get' is not a method in capitals"),
         ("G3T https://a.example", "'G3T' is not a method in capitals"),

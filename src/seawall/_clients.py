@@ -316,11 +316,15 @@ class AsyncClient(FrontDoor):
 
     async def request(self, method: str, url: Any, **options: Any) -> Any:
         """As the library's own. Of a burst only some start in one turn of the loop, so that answers get through."""
-        await self._turns.enter()
+        turns = self._turns
+        turn = turns.enter()
+        if turn is not None:
+            await turn
+        turns.under_way += 1
         try:
             return await super().request(method, url, **options)  # type: ignore[misc]
         finally:
-            self._turns.leave()
+            turns.under_way -= 1
 
     if not TYPE_CHECKING:  # type checkers see the library's own signature
 

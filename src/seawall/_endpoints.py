@@ -167,6 +167,8 @@ def parse(pattern: str, stack: Stack) -> Endpoint:
         raise wrong(f'the scheme must be "http" or "https", not {scheme!r}')
     if "*" in host and host != "*" and (not host.startswith("*.") or "*" in host[1:] or len(host) < 3):
         raise wrong('in a host, "*" stands alone or at the start, as in "*.example.com"')
+    if path is not None and path.startswith("//") and parts["port"] is None:
+        raise wrong(f"a colon is missing after {host!r}, or its path {path!r} begins with an empty segment")
     if host.startswith(".") or host.endswith(".") or ".." in host:
         raise wrong(f"{host!r} is not a host")
     if path is not None and any("*" in segment and segment != "*" for segment in path.split("/")):

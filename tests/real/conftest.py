@@ -62,12 +62,21 @@ def nothing_leaks() -> Iterator[None]:
     assert not left, f"sockets left open: {left}"
 
 
+@pytest.fixture(scope="session")
+def somebody(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The certificate of an authority that has nothing to do with us."""
+    path = tmp_path_factory.mktemp("authorities") / "somebody.pem"
+    trustme.CA().cert_pem.write_to_path(path)
+    return str(path)
+
+
 @pytest.fixture(autouse=True)
-def plain_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No proxies and no certificates from the environment that the tests run in."""
+def plain_environment(monkeypatch: pytest.MonkeyPatch, somebody: str) -> None:
+    """No proxies from outside the tests, and one certificate authority: the usual hundreds take long to read."""
     for name in list(os.environ):
         if name.lower().endswith("_proxy") or name.startswith("SSL_CERT"):
             monkeypatch.delenv(name)
+    monkeypatch.setenv("SSL_CERT_FILE", somebody)
 
 
 @pytest.fixture(params=[SYNC, ASYNC], ids=repr)

@@ -25,43 +25,41 @@ class Turns(threading.local):
 
     def _begin(self, loop: asyncio.AbstractEventLoop | None) -> None:
         self._loop = loop
-        self._under_way = 0
+        self.under_way = 0  # requests that have had their turn and are not over
         self._started = 0
         self._counting = False
         self._waiting: deque[asyncio.Future[None]] = deque()
 
-    async def enter(self) -> None:
-        """Wait for a turn, if that is needed. `leave` when the request is over."""
-        loop = asyncio._get_running_loop()
-        if loop is not self._loop:
+    def enter(self) -> "asyncio.Future[None] | None":
+        """Take a turn; or return what to wait for. The caller keeps `under_way`."""
+        loop = self._loop
+        if loop is None or not loop.is_running():  # not this one any more: only one runs in a thread
+            loop = asyncio._get_running_loop()
             self._begin(loop)
-        if loop is not None:
-            crowded = self._under_way >= self._crowd
-            full = bool(self._waiting) or self._started >= (1 if crowded else BATCH)
-            if not full:
-                self._started += 1
-            if not self._counting and (full or crowded or self._started >= BATCH // 4):
-                self._counting = True  # few starts may well be many turns' together: no matter
-                loop.call_soon(self._turn)
-            if full:
-                waiting = loop.create_future()
-                self._waiting.append(waiting)
-                await waiting
-        self._under_way += 1
-
-    def leave(self) -> None:
-        """The request is over."""
-        self._under_way -= 1
+            if loop is None:
+                return None
+        crowded = self.under_way >= self._crowd
+        full = bool(self._waiting) or self._started >= (1 if crowded else BATCH)
+        if not full:
+            self._started += 1
+        if not self._counting and (full or crowded or self._started >= BATCH // 4):
+            self._counting = True  # few starts may well be many turns' together: no matter
+            loop.call_soon(self._turn)
+        if not full:
+            return None
+        turn: asyncio.Future[None] = loop.create_future()
+        self._waiting.append(turn)
+        return turn
 
     def _turn(self) -> None:
         """A turn of the loop is over."""
         self._started = 0
-        quota = 1 if self._under_way >= self._crowd else BATCH
+        quota = 1 if self.under_way >= self._crowd else BATCH
         waiting = self._waiting
         while waiting and self._started < quota:
-            start = waiting.popleft()
-            if not start.done():  # done: its task was cancelled
-                start.set_result(None)
+            turn = waiting.popleft()
+            if not turn.done():  # done: its task was cancelled
+                turn.set_result(None)
                 self._started += 1
         self._counting = bool(self._started)
         if self._counting:

@@ -16,13 +16,23 @@ from ._awaiting import Awaiting, resume
 INF = float("inf")
 
 
+def running_loop() -> asyncio.AbstractEventLoop:
+    """The loop that runs now, or an error that says what would have to."""
+    try:
+        return asyncio.get_running_loop()
+    except RuntimeError:
+        raise RuntimeError(
+            "Seawall's async clients run under asyncio (or a seawall.testing.VirtualRuntime); no loop is running"
+        ) from None
+
+
 class AsyncioWaiter:
     """A future that any thread may resolve."""
 
     __slots__ = ("_future", "_loop")
 
     def __init__(self) -> None:
-        self._loop = asyncio.get_running_loop()
+        self._loop = running_loop()
         self._future: asyncio.Future[bool] = self._loop.create_future()
 
     def wake(self) -> bool:
@@ -58,9 +68,10 @@ class AsyncioRuntime(Awaiting):
     waiter = AsyncioWaiter
 
     def home(self) -> Hashable:
-        return asyncio.get_running_loop()
+        return running_loop()
 
     async def sleep(self, seconds: float) -> None:
+        running_loop()
         await asyncio.sleep(seconds)
 
     async def rest(self, steps: Any, suspended: Any, deadline: float) -> Any:
@@ -91,14 +102,14 @@ class _Timer:
     __slots__ = ("_entry", "_handle", "_ours", "_task", "fired")
 
     def __init__(self, deadline: float) -> None:
-        task = asyncio.current_task()
+        loop = running_loop()
+        task = asyncio.current_task(loop)
         if task is None:  # pragma: no cover - httpx itself cannot run outside of a task
             raise RuntimeError("a seawall deadline needs to run inside an asyncio task")
         self._task = task
         self._entry = task.cancelling()
         self.fired = False
         self._ours: bool | None = None
-        loop = asyncio.get_running_loop()
         self._handle = loop.call_later(max(0.0, deadline - time.monotonic()), self._fire)
 
     def _fire(self) -> None:
