@@ -9,7 +9,8 @@ from drivers import URL, Exchange, exchange, known
 
 import seawall
 import seawall.httpx
-from seawall import Retry, RetryBudget, Stack
+from seawall import Retry, RetryBudget, Stack, State
+from seawall.httpx import AsyncClient
 from seawall.testing import Cancelled, ScriptedServer, VirtualRuntime, reply
 
 AT_ONCE = tenacity.wait_none()
@@ -171,3 +172,24 @@ def test_a_capacity_of_nothing_is_refused() -> None:
     """No budget at all is Retry(1); RetryBudget(capacity=0) is a mistake."""
     with pytest.raises(ValueError, match="RetryBudget: capacity must be a number above 0"):
         RetryBudget(capacity=0)
+
+
+def test_a_call_cancelled_in_a_retried_attempt_gives_back_what_the_retry_took() -> None:
+    """Cancelled while the second attempt is on its way, a call leaves the budget as it found it."""
+    state = State()
+    runtime = VirtualRuntime()
+
+    async def main() -> None:
+        server = ScriptedServer(503, reply(200, after=60))
+        stack = Stack(Retry(wait=tenacity.wait_none()))
+        async with AsyncClient(stack, transport=server, state=state) as client:
+            task = runtime.spawn(client.get("http://a.example/"))
+            await runtime.sleep(1)
+            (budget,) = state.snapshot()
+            assert budget["tokens"] < budget["capacity"]
+            task.cancel()
+            await runtime.sleep(1)
+
+    runtime.run(main())
+    (budget,) = state.snapshot()
+    assert budget["tokens"] == budget["capacity"]

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 import seawall
 from seawall import ConcurrencyLimit, QueueFull, Retry, Stack, Throttle, Timeout, WaitTooLong
-from seawall.httpx import Client
+from seawall.httpx import AsyncClient, Client
 from seawall.testing import Cancelled, ScriptedServer, VirtualRuntime, reply
 
 
@@ -368,3 +368,21 @@ def test_settings_that_cannot_be_are_refused_by_name(options: dict[str, Any]):
     """Each impossible setting is a ValueError at construction that names it."""
     with pytest.raises(ValueError, match=list(options)[-1]):
         ConcurrencyLimit(**options)
+
+
+@pytest.mark.parametrize(("key", "told"), [("client", "client"), ("origin", "http://a.example")])
+def test_a_rejection_tells_whose_slots_were_taken(key: Any, told: str) -> None:
+    """`Rejected.key` is the key of the limit that refused, whatever it is partitioned by."""
+    runtime = VirtualRuntime()
+
+    async def main() -> object:
+        server = ScriptedServer(then=reply(after=10))
+        stack = seawall.Stack(seawall.ConcurrencyLimit(1, queue=0, key=key))
+        async with AsyncClient(stack, transport=server) as client:
+            runtime.spawn(client.get("http://a.example/"))
+            await runtime.sleep(1)
+            with pytest.raises(seawall.QueueFull, match="0 calls already wait") as refused:
+                await client.get("http://a.example/")
+            return refused.value.key
+
+    assert runtime.run(main()) == told

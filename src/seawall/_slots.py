@@ -25,6 +25,8 @@ class Slots:
         self.limit = limit
         self.bound = INF if bound is None else bound
         self.in_use = 0
+        self.key: Hashable = None
+        """Whose slots these are, as rejections tell it."""
         self._queue = Queue()
         self._lock = threading.Lock()
         self._orphans: deque[None] = deque()
@@ -71,18 +73,19 @@ class Slots:
         arrived = runtime.now()
         ticket = Ticket(runtime.waiter(), arrived - AGEING * call.options.priority, flow)
         with self._lock:
-            if self.in_use < self.limit and not self._queue.waiting:
+            waiting = self._queue.waiting
+            free = self.in_use < self.limit and not waiting
+            if free:
                 self.in_use += 1
-                return
-            if self._queue.waiting >= self.bound:
-                waiting = self._queue.waiting
-            else:
-                waiting = -1
+            elif waiting < self.bound:
                 self._queue.push(ticket)
         if self._orphans:
             self._drain()
-        if waiting >= 0:
-            raise call.rejected(QueueFull, f"{owner}: {waiting} calls already wait in line", key=key)
+        if free:
+            return
+        if waiting >= self.bound:
+            line = "1 call already waits" if waiting == 1 else f"{waiting} calls already wait"
+            raise call.rejected(QueueFull, f"{owner}: {line} in line", key=key)
         try:
             await call.wait(ticket.waiter, until)
         except BaseException:

@@ -138,6 +138,8 @@ class State:
             state = policy.new_state()
             if isinstance(state, CircuitState):
                 state.belong(label(key), self.listeners)
+            elif hasattr(state, "key"):
+                state.key = label(key)
             found = self._cells[slot, key] = Cell(slot, key, policy, state)
         self._loose.pop((slot, key), None)
         return found

@@ -51,7 +51,7 @@ class ConcurrencyLimit(Policy[Slots]):
             until = call.deadline
             if self.max_wait is not None:
                 until = min(until, call.runtime.now() + self.max_wait)
-            await state.enter(call, until, owner="ConcurrencyLimit", key=None, flow=call.options.tenant)
+            await state.enter(call, until, owner="ConcurrencyLimit", key=state.key, flow=call.options.tenant)
         try:
             response = await next(call)
         except BaseException:

@@ -179,6 +179,9 @@ class Retry(Policy[BudgetState]):
                     return response
             except Exception as raised:
                 error = raised
+            except BaseException:  # cancelled: what the retry took was not used up by a failure
+                state.deposit(paid)
+                raise
             # -- the outcome needs a decision
             if strategies is None:
                 strategies = RetryState(call)

@@ -1,7 +1,7 @@
 """Throttle: how many requests may start per second, and pauses when the server asks for one."""
 
 import threading
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Hashable
 from dataclasses import KW_ONLY, dataclass, field
 from typing import Any
 
@@ -39,7 +39,10 @@ class ThrottleState:
     def __init__(self, engine: Engine) -> None:
         self.engine = engine
         self.pace = Pace()
-        self._seen = 0
+        self.key: Hashable = None
+        """Whose rate this is, as rejections tell it."""
+        self._looked = 0
+        self._until_look = 0
         self._states_quota = False
         self.asked = 0.0  # when a call last asked to start
         self._queue = Queue()
@@ -90,11 +93,16 @@ class ThrottleState:
         A server that states its quota does so in every answer, and looking costs as much as all the rest of a throttle.
         So the first LOOKS answers are looked at, then every LOOKS-th until one states a quota, then all.
         """
-        self._seen += 1
-        if self._states_quota or self._seen <= LOOKS or self._seen % LOOKS == 0:
-            self._states_quota = self._states_quota or mentions_quota(headers)
-            return self._states_quota
-        return False
+        self._until_look -= 1
+        if self._until_look > 0:
+            return False
+        if self._states_quota or mentions_quota(headers):
+            self._states_quota = True
+        elif self._looked < LOOKS:
+            self._looked += 1
+        else:
+            self._until_look = LOOKS
+        return self._states_quota
 
     def heed(self, now: float, headers: Any, status: int) -> float | None:
         """Follow what a response says. Returns the seconds of a pause that it began."""
@@ -165,7 +173,7 @@ class LimiterState(ThrottleState):
             raise RuntimeError(f"an AsyncLimiter works under asyncio only, not under the {call.runtime.name} runtime")
         self._ready_by(until, call)
         if not self.line.try_enter():
-            await self.line.enter(call, until, owner="Throttle", key=None, flow=None)
+            await self.line.enter(call, until, owner="Throttle", key=self.key, flow=None)
         try:
             while (at := self._ready_by(until, call)) > call.runtime.now():
                 await call.wait(call.runtime.waiter(), at)
@@ -173,7 +181,9 @@ class LimiterState(ThrottleState):
             with self._lock:
                 self.pace.take(call.runtime.now())
         except Expired:
-            raise call.rejected(WaitTooLong, "Throttle: the AsyncLimiter did not admit the call in time") from None
+            raise call.rejected(
+                WaitTooLong, "Throttle: the AsyncLimiter did not admit the call in time", key=self.key
+            ) from None
         finally:
             self.line.release()
 
@@ -183,7 +193,7 @@ class LimiterState(ThrottleState):
         with self._lock:
             at = self.pace.ready_at(now, self.line.waiting > 0) if self.pace.active else now
         if at > until:
-            raise _too_long(call, f"the wait would be {at - now:.3g} s", at - now)
+            raise _too_long(self, call, f"the wait would be {at - now:.3g} s", at - now)
         return at
 
     def idle(self, now: float) -> bool:
@@ -306,7 +316,7 @@ async def _line_up(state: ThrottleState, call: Call, cost: float, until: float) 
     ticket = Ticket(runtime.waiter(), arrived - AGEING * call.options.priority, cost=cost)
     too_long = state.join(ticket, arrived, until)
     if too_long is not None:
-        raise _too_long(call, f"the wait would be {too_long:.3g} s", too_long)
+        raise _too_long(state, call, f"the wait would be {too_long:.3g} s", too_long)
     try:
         while True:
             ticket.waiter = runtime.waiter()  # before looking, so that no wake is lost
@@ -316,15 +326,16 @@ async def _line_up(state: ThrottleState, call: Call, cost: float, until: float) 
                 wake(state, head)
                 return
             if now >= until:
-                raise _too_long(call, f"no turn within {until - arrived:.3g} s", None)
+                raise _too_long(state, call, f"no turn within {until - arrived:.3g} s", None)
             await call.wait(ticket.waiter, min(at, until))
     except BaseException:
         wake(state, state.leave(ticket))
         raise
 
 
-def _too_long(call: Call, reason: str, retry_after: float | None) -> Exception:
-    return call.rejected(WaitTooLong, f"Throttle: {reason}, past the deadline or max_wait", retry_after=retry_after)
+def _too_long(state: ThrottleState, call: Call, reason: str, retry_after: float | None) -> Exception:
+    message = f"Throttle: {reason}, past the deadline or max_wait"
+    return call.rejected(WaitTooLong, message, key=state.key, retry_after=retry_after)
 
 
 def wake(state: ThrottleState, head: Ticket | None) -> None:
