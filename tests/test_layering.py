@@ -18,7 +18,6 @@ MAY_TOUCH_THE_WORLD = {
     "cli": "an application",
     "httpx.py": "the family module of httpx",
     "httpx2.py": "the family module of httpx2",
-    "_transport.py": "picks the runtime by the running loop",
 }
 LONGEST = 400
 
