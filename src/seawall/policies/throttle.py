@@ -167,6 +167,9 @@ class LimiterState(ThrottleState):
         self.engine.most = limiter.max_rate
         self.line = Slots(1)
 
+    def try_start(self, now: float, cost: float) -> bool:
+        return False  # only the limiter knows
+
     async def acquire(self, call: Call, cost: float, until: float) -> None:
         """Wait in line, then for the limiter."""
         if call.runtime.name != "asyncio":
@@ -283,10 +286,8 @@ class Throttle(Policy[Any]):
             raise OptionError(
                 f"option cost of {cost:g} can never fit {self!r}; it must be at most {state.engine.most:g}"
             )
-        if isinstance(state, LimiterState):
-            await self._wait(call, state, cost, LimiterState.acquire)
-        elif not state.try_start(runtime.now(), cost):
-            await self._wait(call, state, cost, _line_up)
+        if not state.try_start(runtime.now(), cost):
+            await self._wait(call, state, cost, LimiterState.acquire if isinstance(state, LimiterState) else _line_up)
         if not self.strict:
             response = await next(call)
         else:
