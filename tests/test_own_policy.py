@@ -272,3 +272,24 @@ def test_a_policy_may_refuse_a_driver() -> None:
     with pytest.raises(StackError, match="AsyncOnly: it awaits things of asyncio"):
         Client(stack)
     assert exchange("asyncio", ScriptedServer(), AsyncOnly()).status == 200
+
+
+def test_a_state_of_ones_own_keeps_its_own_attributes() -> None:
+    """A state is told whose it is only if it asks; an attribute that happens to be called `key` is left alone."""
+
+    class Secret:
+        key = "mine"
+
+    @dataclass(frozen=True, kw_only=True)
+    class Keyed(seawall.Policy[Secret]):
+        def new_state(self) -> Secret:
+            return Secret()
+
+        async def handle(self, call: seawall.Call, state: Secret, next: seawall.Next) -> Any:
+            seen.append(state.key)
+            return await next(call)
+
+    seen: list[str] = []
+    with seawall.httpx.Client(seawall.Stack(Keyed()), transport=seawall.testing.ScriptedServer()) as client:
+        client.get("http://a.example/")
+    assert seen == ["mine"]

@@ -322,3 +322,28 @@ def test_an_exhausted_mock_is_reported_as_what_it_raised() -> None:
         client.get("http://a.example/")
     (ended,) = recorder.of(seawall.CallEnded)
     assert [type(attempt.error) for attempt in ended.report.attempts] == [StopIteration]
+
+
+def test_an_error_that_has_an_original_of_its_own_is_reported_as_itself() -> None:
+    """Only our own carrier of a StopIteration is opened, not what other libraries call `original`."""
+    error = httpx.ReadError("broken")
+    error.original = OSError("below")  # type: ignore[attr-defined]
+    with Client(Stack(Retry(1)), transport=ScriptedServer(error)) as client, pytest.raises(httpx.ReadError) as caught:
+        client.get("http://a.example/")
+    assert [attempt.error for attempt in seawall.report(caught.value).attempts] == [error]
+
+
+def test_a_transport_may_answer_with_any_awaitable() -> None:
+    """An inner transport that returns a future rather than a coroutine works under a deadline as well."""
+
+    class Futures(httpx.AsyncBaseTransport):
+        def handle_async_request(self, request: httpx.Request) -> Any:
+            answer = asyncio.get_running_loop().create_future()
+            asyncio.get_running_loop().call_soon(answer.set_result, httpx.Response(200))
+            return answer
+
+    async def main() -> int:
+        async with AsyncClient(Stack(Timeout(5)), transport=Futures()) as client:
+            return (await client.get("http://a.example/")).status_code
+
+    assert asyncio.run(main()) == 200

@@ -82,7 +82,7 @@ __all__ = [
 ]
 
 for _name in __all__:  # tracebacks and documentation show the public names
-    if isinstance(_thing := globals()[_name], type) or hasattr(_thing, "__wrapped__") or hasattr(_thing, "__code__"):
+    if isinstance(_thing := globals()[_name], type) or hasattr(_thing, "__code__"):
         _thing.__module__ = __name__
 del _name, _thing
 

@@ -220,9 +220,7 @@ class SyncBodyMixin(Body):
             left -= len(chunk)
             if left < 0:
                 self._ahead = chunks
-                if self.wire is not None:  # what follows may have another deadline, or none
-                    self.call.runtime.forget(self.wire)  # type: ignore[attr-defined]  # the thread runtime's
-                    self.wire = None
+                self._unwatch()  # what follows may have another deadline, or none
                 return None
         return b"".join(chunks)
 
@@ -234,8 +232,7 @@ class SyncBodyMixin(Body):
         if self._ended:
             return
         self._ended = True
-        if self.wire is not None:
-            self.call.runtime.forget(self.wire)  # type: ignore[attr-defined]  # the thread runtime's
+        self._unwatch()
         try:
             self.stream.close()
         except BaseException as raised:
@@ -244,3 +241,8 @@ class SyncBodyMixin(Body):
         finally:
             for resource in self._settle(end, error):
                 resource.close()
+
+    def _unwatch(self) -> None:
+        if self.wire is not None:
+            self.call.runtime.forget(self.wire)  # type: ignore[attr-defined]  # the thread runtime's
+            self.wire = None

@@ -45,6 +45,12 @@ def retry_after(headers: Any) -> float | None:
     return (then - date).total_seconds()
 
 
+def handed_over(response: Any) -> bool:
+    """Upgrades and event streams belong to the caller from their first byte: never repeated, never read ahead."""
+    content_type: str = response.headers.get("content-type", "").lower()
+    return bool(response.status_code == 101) or content_type.startswith("text/event-stream")
+
+
 def mentions_quota(headers: Any) -> bool:
     """Whether `quota` has anything to read: cheap enough to ask of every response."""
     for name, _ in headers.raw:  # noqa: SIM110 - a generator would cost as much again

@@ -10,6 +10,7 @@ from ._body import close_all
 from ._call import Call
 from ._errors import Expired
 from ._pool import Lease, Shards
+from .runtime.threads import Escaped
 
 
 async def reserve_and_send(call: Call) -> Any:
@@ -60,7 +61,7 @@ async def _send(call: Call, transport: Any, wire: Any) -> Any:
         call.trail.attempts.append((now, runtime.now(), None, error, call.waited, None))
         raise error from expired.__cause__
     except Exception as error:
-        real = getattr(error, "original", error)  # of a StopIteration on its way out of the coroutines
+        real = error.original if isinstance(error, Escaped) else error
         call.trail.attempts.append((now, runtime.now(), None, real, call.waited, None))
         raise
     call.trail.attempts.append((now, runtime.now(), response.status_code, None, call.waited, None))

@@ -7,7 +7,7 @@ may; `take(now, cost)` spends it. Both may be asked for more than fits at once, 
 from collections import deque
 from typing import Protocol
 
-INF = float("inf")
+from ._call import INF
 
 STAMPS = 10_000
 """The most stamps that one window keeps; above that, stamps share grains of time and never admit more."""
@@ -104,12 +104,6 @@ class SlidingWindow:
 
 class StrictWindow(SlidingWindow):
     """A window whose starts count until `per` seconds after they landed, when their response headers are here."""
-
-    def try_take(self, now: float, cost: float) -> bool:
-        if self.ready_at(now, cost) > now:
-            return False
-        self.airborne += cost
-        return True
 
     def take(self, now: float, cost: float) -> None:
         self.airborne += cost

@@ -15,6 +15,7 @@ from typing import Any
 from ._body import End, Hold
 from ._call import INF, Call
 from ._errors import QueueFull, WaitTooLong
+from ._events import Listener
 from ._queue import AGEING, Queue, Ticket
 
 
@@ -30,6 +31,10 @@ class Slots:
         self._queue = Queue()
         self._lock = threading.Lock()
         self._orphans: deque[None] = deque()
+
+    def belong(self, label: Hashable, listeners: list[Listener]) -> None:
+        """Whose slots these are."""
+        self.key = label
 
     @property
     def waiting(self) -> int:

@@ -136,10 +136,8 @@ class State:
         found = self._cells.get((slot, key))
         if found is None:
             state = policy.new_state()
-            if isinstance(state, CircuitState):
+            if hasattr(state, "belong"):
                 state.belong(label(key), self.listeners)
-            elif hasattr(state, "key"):
-                state.key = label(key)
             found = self._cells[slot, key] = Cell(slot, key, policy, state)
         self._loose.pop((slot, key), None)
         return found

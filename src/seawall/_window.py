@@ -1,6 +1,6 @@
 """Counting over a time window: rotating buckets with running totals, so that every step is O(1)."""
 
-INF = float("inf")
+from ._call import INF
 
 BUCKETS = 10
 

@@ -5,6 +5,7 @@ from typing import Any
 
 from .. import _check
 from .._call import Call
+from .._headers import handed_over
 from .._policy import Next, Policy
 
 
@@ -46,8 +47,7 @@ class ReadBody(Policy[None]):
         return response
 
     def _wanted(self, response: Any) -> bool:
-        content_type: str = response.headers.get("content-type", "").lower()
-        if response.status_code == 101 or content_type.startswith("text/event-stream"):
+        if handed_over(response):
             return False
         length: str = response.headers.get("content-length", "")
         if length.isascii() and length.isdecimal():

@@ -15,7 +15,7 @@ from .. import _check
 from .._call import INF, Call
 from .._errors import Rejected, TimedOut
 from .._events import GaveUp, RetryScheduled, logger
-from .._headers import retry_after
+from .._headers import handed_over, retry_after
 from .._policy import Key, Methods, Next, Policy
 from ..backoff import THROTTLED, full_jitter
 
@@ -216,7 +216,7 @@ class Retry(Policy[BudgetState]):
 
     def _failed(self, call: Call, strategies: RetryState, response: Any, error: Exception | None) -> bool:
         """Whether this outcome asks for another attempt, all else aside."""
-        if isinstance(error, Rejected) or (response is not None and _handed_over(response)):
+        if isinstance(error, Rejected) or (response is not None and handed_over(response)):
             return False
         if self.retry is not None:
             return bool(_plain(self.retry(strategies), self.retry))
@@ -308,12 +308,6 @@ class Retry(Policy[BudgetState]):
             error.add_note(f"seawall: not retried after attempt {number} of at most {self.attempts}: {reason}")
             raise error
         return response
-
-
-def _handed_over(response: Any) -> bool:
-    """Upgrades and event streams belong to the caller from their first byte."""
-    content_type: str = response.headers.get("content-type", "").lower()
-    return bool(response.status_code == 101) or content_type.startswith("text/event-stream")
 
 
 def _not_sent(call: Call, response: Any, error: Exception | None) -> bool:

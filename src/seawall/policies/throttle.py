@@ -10,18 +10,16 @@ from aiolimiter import AsyncLimiter
 from .. import _check
 from .._call import INF, Call
 from .._errors import Expired, OptionError, WaitTooLong
-from .._events import Paused
+from .._events import Listener, Paused
 from .._headers import mentions_quota, quota, retry_after
 from .._policy import Key, Next, Policy
 from .._queue import AGEING, Queue, Ticket
 from .._rate import Engine, LeakyBucket, Pace, SlidingWindow, StrictWindow, Unlimited
 from .._slots import Slots
+from ..backoff import THROTTLED
 
 MAX_PAUSE = 60.0
 """Seconds: no server's word holds calls back for longer; the next answer may renew it."""
-
-PAUSING = frozenset({429, 503})
-"""Statuses whose Retry-After speaks to every call of the key."""
 
 LOOKS = 16
 """How many answers of a key are searched for quota headers before only one in as many is."""
@@ -47,6 +45,10 @@ class ThrottleState:
         self.asked = 0.0  # when a call last asked to start
         self._queue = Queue()
         self._lock = threading.Lock()
+
+    def belong(self, label: Hashable, listeners: list[Listener]) -> None:
+        """Whose rate this is."""
+        self.key = label
 
     def try_start(self, now: float, cost: float) -> bool:
         """Start at once, if nobody waits and the rate allows it."""
@@ -106,7 +108,7 @@ class ThrottleState:
 
     def heed(self, now: float, headers: Any, status: int) -> float | None:
         """Follow what a response says. Returns the seconds of a pause that it began."""
-        asked = retry_after(headers) if status in PAUSING else None
+        asked = retry_after(headers) if status in THROTTLED else None
         left = quota(headers)
         with self._lock:
             if left is not None and left.remaining < 1 and left.reset > 0:
@@ -295,7 +297,7 @@ class Throttle(Policy[Any]):
                 response = await next(call)
             finally:
                 wake(state, state.land(runtime.now(), cost))
-        if self.follow_server and (response.status_code in PAUSING or state.looks(response.headers)):
+        if self.follow_server and (response.status_code in THROTTLED or state.looks(response.headers)):
             seconds = state.heed(runtime.now(), response.headers, response.status_code)
             if seconds is not None and call.chain.listeners:
                 call.emit(Paused(endpoint=call.endpoint, key=call.key, seconds=seconds))

@@ -34,17 +34,10 @@ class Awaiting:
             return done.value
         return await self.rest(steps, suspended, deadline)
 
-    async def send(self, transport: Any, request: Any, deadline: float, line: "Making | None") -> Any:
+    def send(self, transport: Any, request: Any, deadline: float, line: "Making | None") -> Awaitable[Any]:
         if line is not None and line.stream is None:
-            return await self._connect_and_send(transport, request, deadline, line)
-        sending = transport.handle_async_request(request)
-        if deadline == INF:
-            return await sending
-        try:
-            suspended = sending.send(None)
-        except StopIteration as done:
-            return done.value
-        return await self.rest(sending, suspended, deadline)
+            return self._connect_and_send(transport, request, deadline, line)
+        return self.within(transport.handle_async_request(request), deadline)
 
     async def _connect_and_send(self, transport: Any, request: Any, deadline: float, line: "Making") -> Any:
         """Send on a connection that is yet to be made. What was made of it is closed if that is cut short."""
