@@ -240,7 +240,7 @@ def test_a_body_that_breaks_after_it_fell_due_still_counts_as_a_failure():
     call.time += LEASE + 1
     one(circuit, call, "success")
     assert (circuit.window.calls, circuit.window.failures) == (2, 0)
-    late.settle("broken", OSError())
+    late.settle(call, "broken", OSError())
     assert circuit.state == "open"
 
 
@@ -253,7 +253,7 @@ def test_a_body_reports_once():
     circuit.await_body(late, call, call.time)
     call.time += LEASE + 1
     one(circuit, call, "success")
-    late.settle("read", None)
+    late.settle(call, "read", None)
     assert circuit.window.calls == 2
 
 

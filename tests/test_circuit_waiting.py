@@ -16,7 +16,7 @@ from seawall.testing import ScriptedServer, VirtualRuntime, reply
 def pool(server: Any, size: int) -> AsyncPool:
     """A pool of this many connections, each of them to the scripted server."""
     made = AsyncPool(size)
-    made.shards._build = lambda: server
+    made.shards.build = lambda: server
     return made
 
 

@@ -224,6 +224,8 @@ class Interrupted:
     def acquire(self, blocking: bool = True) -> bool:
         taken = self._lock.acquire(blocking=False)
         assert taken or not blocking, "this thread waits for a lock that it holds itself"
+        if blocking:
+            self._collect()
         return taken
 
     def release(self) -> None:
@@ -234,7 +236,6 @@ class Interrupted:
 
     def __enter__(self) -> None:
         self.acquire()
-        self._collect()
 
     def __exit__(self, *exc_info: object) -> None:
         self.release()
@@ -252,7 +253,7 @@ def test_a_del_that_runs_while_its_thread_holds_the_lock_does_not_deadlock(inter
             self.itself = self
 
         def __del__(self) -> None:
-            slots.orphan()
+            slots.abandon()
 
     def collect() -> None:
         while dropped:
@@ -289,7 +290,7 @@ def test_an_orphaned_slot_is_handed_on_by_another_thread_s_lock_holder():
     slots = Slots(1)
     slots.try_enter()
     slots._lock.acquire()
-    slots.orphan()
+    slots.abandon()
     assert slots.in_use == 1
     slots._lock.release()
     assert not slots.try_enter()  # drains
@@ -299,7 +300,7 @@ def test_an_orphaned_slot_is_handed_on_by_another_thread_s_lock_holder():
 def test_a_circuit_s_orphans_take_no_lock():
     """A dropped response reports to its circuit without waiting for the lock that its own thread may hold."""
     circuit = CircuitState(seawall.CircuitBreaker())
-    admission = circuit.admit(SimpleNamespace())
+    admission = circuit.admit(SimpleNamespace(guard=None))
     with circuit._lock:
         admission.abandon()
     assert list(circuit.orphans) == [admission]

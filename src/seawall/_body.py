@@ -12,9 +12,10 @@ There is one class for sync and one for async iteration, because httpx tells a u
 wrong way by the class of the stream.
 """
 
+import types
 import warnings
 from collections.abc import AsyncIterator, Iterator
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 from ._call import INF, Call
 from ._errors import Expired
@@ -22,64 +23,72 @@ from ._errors import Expired
 End = Literal["read", "closed", "broken", "dropped"]
 
 
-class Over:
-    """Awaits to nothing at once."""
-
-    def __await__(self) -> Iterator[None]:
-        return iter(())
+@types.coroutine
+def _nothing() -> Iterator[None]:
+    yield
 
 
-OVER = Over()
+OVER = _nothing()
+"""Awaits to nothing at once: a generator that has ended, which costs less than any object with an `__await__`."""
+for _ in OVER:
+    pass
 
 
-class Hold:
+class Ended:
+    """What there is left to iterate of a body that was read."""
+
+    def __next__(self) -> bytes:
+        raise StopIteration
+
+    async def __anext__(self) -> bytes:
+        raise StopAsyncIteration
+
+
+ENDED = Ended()
+
+
+class Hold(Protocol):
     """Something kept until a body ends. `settle` is called once, or `abandon` from a collector."""
 
-    __slots__ = ("next",)
-    next: "Hold | None"
-
-    def settle(self, end: End, error: BaseException | None) -> Any:
-        """Give it back. May return a list of resources for the body to close."""
-        raise NotImplementedError
+    def settle(self, call: Call, end: End, error: BaseException | None) -> list[Any] | None:
+        """Give it back. May return resources for the body to close."""
 
     def abandon(self) -> None:
         """Give it back from `__del__`: no lock may be waited for here."""
-        raise NotImplementedError
 
 
 class Body:
     """What sync and async bodies share: the holds, the deadline, and what was read ahead."""
 
-    deadline = INF
-    _holds: Hold | None = None
-    _ended = False
     wire: Any = None
     """What a runtime that cannot interrupt watches while the body is read."""
-    _ahead: list[bytes] | None = None
     _iterator: Any = None
 
-    def __init__(self, stream: Any, call: Call, extensions: dict[str, Any]) -> None:
+    def __init__(self, stream: Any, call: Call, response: Any, holds: list[Hold]) -> None:
         self.stream = stream
         self.call = call
-        self.extensions = extensions
+        self.extensions = response.extensions
+        self.deadline = INF
+        self._holds: list[Hold] | None = holds  # None once it has ended
+        self._ahead: list[bytes] | None = None
 
-    def add(self, hold: Hold) -> None:
-        """Keep one more until the body ends."""
-        if self._ended:
-            hold.settle("read", None)
+    def add(self, holds: list[Hold]) -> None:
+        """Keep more until the body ends."""
+        if self._holds is None:
+            self._settle(holds, "read", None)
         else:
-            hold.next = self._holds
-            self._holds = hold
+            self._holds += holds
 
-    def _settle(self, end: End, error: BaseException | None) -> list[Any]:
-        """Give back every hold, once. Returns what is to be closed."""
-        hold, self._holds = self._holds, None
+    def _settle(self, holds: list[Hold], end: End, error: BaseException | None) -> list[Any]:
+        """Give back every hold, the outermost first. Returns what is to be closed."""
+        call = self.call
+        if end == "read":  # httpx ties response and body in a cycle: what hangs on it would stay for long
+            self.stream = self._iterator = ENDED
         leftovers: list[Any] = []
-        while hold is not None:
-            following = hold.next
-            if closing := hold.settle(end, error):
+        for hold in reversed(holds):
+            closing = hold.settle(call, end, error)
+            if closing:
                 leftovers += closing
-            hold = following
         return leftovers
 
     def _expired(self) -> BaseException:
@@ -87,20 +96,15 @@ class Body:
 
     def __del__(self) -> None:
         # Collection may strike anywhere, even inside our own critical sections: only `abandon` is safe.
-        hold, self._holds = self._holds, None
-        if hold is None:
+        if not self._holds:
             return
-        while hold is not None:
-            following = hold.next
+        for hold in self._holds:
             hold.abandon()
-            hold = following
         warnings.warn("a response was dropped without being read or closed", ResourceWarning, source=self, stacklevel=1)
 
     def __repr__(self) -> str:
-        holds, hold = 0, self._holds
-        while hold is not None:
-            holds, hold = holds + 1, hold.next
-        return f"<{type(self).__name__} {'ended' if self._ended else 'open'} holds={holds}>"
+        ended = self._holds is None
+        return f"<{type(self).__name__} {'ended' if ended else 'open'} holds={len(self._holds or ())}>"
 
 
 async def close_all(resources: list[Any], runtime: Any) -> None:
@@ -130,20 +134,23 @@ class AsyncBodyMixin(Body):
     async def __anext__(self) -> bytes:
         if self._ahead:
             return self._ahead.pop(0)
+        deadline = self.deadline
         try:
-            if self.deadline != INF and self.call.runtime.now() >= self.deadline:
+            if deadline == INF:
+                return await self._iterator.__anext__()  # type: ignore[no-any-return]
+            runtime: Any = self.call.runtime
+            if runtime.now() >= deadline:
                 raise Expired  # or a server faster than its reader could go on for ever
-            step: Any = self._iterator.__anext__()
+            step = self._iterator.__anext__()
             if not hasattr(step, "send"):
                 step = step.__await__()
             try:
                 suspended = step.send(None)
             except StopIteration as done:  # a chunk that is here already needs no timer
                 return done.value  # type: ignore[no-any-return]
-            rest = self.call.runtime.rest  # type: ignore[attr-defined]  # of every runtime that awaits
-            return await rest(step, suspended, self.deadline)  # type: ignore[no-any-return]
+            return await runtime.rest(step, suspended, deadline)  # type: ignore[no-any-return]
         except StopAsyncIteration:
-            if not self._ended:
+            if self._holds is not None:
                 await self._finish("read", None)
             raise
         except GeneratorExit:
@@ -168,19 +175,20 @@ class AsyncBodyMixin(Body):
         return b"".join(chunks)
 
     def aclose(self) -> Any:  # awaited; not a coroutine function, since nearly every body has ended before
-        return OVER if self._ended else self._finish("closed", None)
+        return OVER if self._holds is None else self._finish("closed", None)
 
     async def _finish(self, end: End, error: BaseException | None) -> None:
-        if self._ended:
+        holds, self._holds = self._holds, None
+        if holds is None:
             return
-        self._ended = True
         try:
             await self.stream.aclose()
         except BaseException as raised:
             end, error = "broken", raised
             raise
         finally:
-            if leftovers := self._settle(end, error):
+            leftovers = self._settle(holds, end, error)
+            if leftovers:
                 await close_all(leftovers, self.call.runtime)
 
 
@@ -225,13 +233,12 @@ class SyncBodyMixin(Body):
         return b"".join(chunks)
 
     def close(self) -> None:
-        if not self._ended:
-            self._finish("closed", None)
+        self._finish("closed", None)
 
     def _finish(self, end: End, error: BaseException | None) -> None:
-        if self._ended:
+        holds, self._holds = self._holds, None
+        if holds is None:
             return
-        self._ended = True
         self._unwatch()
         try:
             self.stream.close()
@@ -239,7 +246,7 @@ class SyncBodyMixin(Body):
             end, error = "broken", raised
             raise
         finally:
-            for resource in self._settle(end, error):
+            for resource in self._settle(holds, end, error):
                 resource.close()
 
     def _unwatch(self) -> None:

@@ -31,11 +31,11 @@ class Guard(Protocol):
 
     outer: "Guard | None"
     sent_at: float | None
+    """When the attempt that it let in was sent; None while that waits in our own lines."""
 
     def watch(self, waiter: Waiter) -> None: ...
     def unwatch(self, waiter: Waiter) -> None: ...
     def check(self, call: "Call") -> None: ...
-    def sending(self, call: "Call", now: float) -> None: ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -150,18 +150,18 @@ def report(outcome: Any) -> Report:
 class Call:
     """One request on its way through the policies."""
 
-    __slots__ = ("chain", "deadline", "guard", "options", "request", "reused", "runtime", "sent_at", "trail", "waited")
+    __slots__ = ("chain", "deadline", "guard", "options", "request", "reused", "runtime", "trail", "waited")
 
-    def __init__(self, request: Any, runtime: Runtime, chain: "Chain", options: Options, trail: Trail) -> None:
+    def __init__(
+        self, request: Any, runtime: Runtime, chain: "Chain", options: Options, trail: Trail, deadline: float
+    ) -> None:
         self.request = request
         self.runtime = runtime
         self.chain = chain
         self.options = options
         self.trail = trail
-        self.deadline = INF
+        self.deadline = deadline
         self.guard: Guard | None = None
-        self.sent_at: float | None = None
-        """When the current attempt began to be sent; None while it waits in our own lines."""
         self.waited = 0.0
         """The backoff before the current attempt."""
         self.reused = False
@@ -184,8 +184,7 @@ class Call:
 
     def fork(self) -> "Call":
         """A copy for a branch that races this call: its own deadline, guard and clock, the same trail."""
-        branch = Call(self.request, self.runtime, self.chain, self.options, self.trail)
-        branch.deadline = self.deadline
+        branch = Call(self.request, self.runtime, self.chain, self.options, self.trail, self.deadline)
         branch.guard = self.guard
         branch.waited = self.waited
         return branch
@@ -210,38 +209,30 @@ class Call:
             guard.check(self)
             guard = guard.outer
 
-    def hold(self, response: Any, hold: "Hold") -> None:
-        """Keep `hold` until the response's body is read, closed, broken or dropped."""
+    def hold(self, response: Any, holds: "list[Hold]") -> None:
+        """Keep these until the response's body is read, closed, broken or dropped."""
         stream = response.stream
-        if type(stream) is not self.chain.body:
-            if self.ended(response):
-                hold.settle("read", None)
-                return
-            stream = response.stream = self.chain.body(stream, self, response.extensions)
-        stream.add(hold)
+        body: Any = self.chain.body
+        if type(stream) is body:
+            stream.add(holds)
+        elif response.is_closed or type(stream) is self.chain.family.bytes_stream:
+            # nothing more comes over the network; read before it reached us (by a mock, a cache), it never closes
+            for hold in reversed(holds):
+                hold.settle(self, "read", None)
+        else:
+            response.stream = body(stream, self, response, holds)
 
     def bound(self, response: Any, deadline: float) -> None:
         """Let a deadline bound the reading of the response's body."""
-        stream = response.stream
-        if type(stream) is not self.chain.body:
-            if self.ended(response):
-                return
-            stream = self.body(response)
-        if deadline < stream.deadline:
-            stream.deadline = deadline
-
-    def ended(self, response: Any) -> bool:
-        """Whether nothing more comes over the network: the response is closed, or its body is in memory.
-
-        A response that was read before it reaches us (by a mock, or a cache) never closes its stream.
-        """
-        return response.is_closed or type(response.stream) is self.chain.family.bytes_stream
+        self.hold(response, [])
+        if type(response.stream) is self.chain.body and deadline < response.stream.deadline:
+            response.stream.deadline = deadline
 
     def body(self, response: Any) -> Any:
         """The body of an open response that keeps our holds; wrapped now if it is not yet."""
         stream = response.stream
         if type(stream) is not self.chain.body:
-            stream = response.stream = self.chain.body(stream, self, response.extensions)
+            stream = response.stream = self.chain.body(stream, self, response, [])
         return stream
 
     def rejected(

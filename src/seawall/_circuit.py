@@ -20,7 +20,7 @@ from collections import deque
 from collections.abc import Callable, Hashable
 from typing import TYPE_CHECKING, Any, Literal
 
-from ._body import End, Hold
+from ._body import End
 from ._call import INF, Call
 from ._errors import CircuitOpen, Rejected, TimedOut
 from ._events import CircuitChanged, Listener, logger, notify
@@ -46,18 +46,17 @@ class Generation:
         self.waiters: set[Waiter] = set()
 
 
-class Admission(Hold):
+class Admission:
     """One call let in by a circuit. Doubles as the hold on its body, whose end may be the verdict."""
 
-    __slots__ = ("call", "circuit", "counted", "due", "generation", "outer", "probe", "sent_at", "settled", "slow")
+    __slots__ = ("circuit", "counted", "due", "generation", "outer", "probe", "sent_at", "settled", "slow")
 
-    def __init__(self, circuit: "CircuitState", generation: Generation, probe: bool) -> None:
+    def __init__(self, circuit: "CircuitState", generation: Generation, probe: bool, outer: Any = None) -> None:
         self.circuit = circuit
         self.generation = generation
         self.probe = probe
+        self.outer = outer
         self.sent_at: float | None = None
-        self.outer: Any = None
-        self.call: Call | None = None
         self.slow = False
         self.settled = False
         self.counted = False  # settled as a success because it fell due, with the body still open
@@ -77,16 +76,10 @@ class Admission(Hold):
         if self.generation.revoked:
             raise self.circuit.rejection(call)
 
-    def sending(self, call: Call, now: float) -> None:
-        if self.generation.revoked:
-            raise self.circuit.rejection(call)
-        self.sent_at = now
-
-    def settle(self, end: End, error: BaseException | None) -> None:
-        call, self.call = self.call, None
-        assert call is not None, "a hold is settled once"
-        verdict: Verdict = judged(call, self, error) if end == "broken" else "success"
-        self.circuit.report(self, verdict, call.runtime.now(), call.runtime.random)
+    def settle(self, call: Call, end: End, error: BaseException | None) -> None:
+        runtime = call.runtime
+        verdict: Verdict = "success" if end != "broken" else judged(call, self, error)
+        self.circuit.report(self, verdict, runtime.now(), runtime.random)
 
     def abandon(self) -> None:
         self.circuit.orphans.append(self)
@@ -142,7 +135,7 @@ class CircuitState:
         """Let a call in, or raise `CircuitOpen`."""
         generation, state = self.generation, self.state  # in this order: a transition in between revokes it
         if state == "closed":
-            return Admission(self, generation, probe=False)
+            return Admission(self, generation, False, call.guard)
         now = call.runtime.now()
         refused = False
         with self._lock:
@@ -159,14 +152,14 @@ class CircuitState:
             else:
                 refused = self.state != "closed"
             if not refused:
-                admission = Admission(self, self.generation, probe)
+                admission = Admission(self, self.generation, probe, call.guard)
                 if probe:
                     self.probes.append(admission)
         self.deliver()
         if refused:
             if not self.settings.shadow:
                 raise self.rejection(call)
-            return Admission(self, Generation(), probe=False)
+            return Admission(self, Generation(), False, call.guard)
         return admission
 
     def rejection(self, call: Call) -> Rejected:
@@ -184,7 +177,6 @@ class CircuitState:
 
     def await_body(self, admission: Admission, call: Call, now: float) -> None:
         """Its headers were good: the verdict is its body's, or success when it falls due."""
-        admission.call = call
         limit = call.chain.attempt_timeout
         admission.due = now + (limit if limit < INF else self.settings.open_for)
         self.pending.append(admission)
@@ -198,7 +190,8 @@ class CircuitState:
         retry_after: float | None = None,
     ) -> None:
         """How an admitted call ended. `coin` jitters the open time if that opens the circuit."""
-        with self._lock:
+        self._lock.acquire()  # by hand: `with` takes twice as long
+        try:
             if (
                 verdict == "success"
                 and admission.generation is self.generation
@@ -214,6 +207,8 @@ class CircuitState:
                 pending.popleft()
             if pending or self.orphans:
                 self._settle_due(now, coin)
+        finally:
+            self._lock.release()
         if self._notices:
             self.deliver()
 

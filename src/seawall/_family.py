@@ -1,11 +1,13 @@
 """What Seawall needs of an HTTP library. The core never imports one: a family is made of its module.
 
-Everything here is public API of httpx (and of libraries with its interface), with one exception that is
-marked: where a streamed request body comes from.
+Everything here is public API of httpx (and of libraries with its interface), with two exceptions that
+are marked: where a streamed request body comes from, and what a URL was parsed into.
 """
 
 import inspect
 from collections.abc import Callable
+from contextlib import suppress
+from operator import attrgetter
 from types import ModuleType
 from typing import Any
 
@@ -41,6 +43,8 @@ class Family:
         self.async_body = type("AsyncBody", (AsyncBodyMixin, lib.AsyncByteStream), {"__module__": home})
         self.sync_body = type("SyncBody", (SyncBodyMixin, lib.SyncByteStream), {"__module__": home})
         self._request = lib.Request
+        self.origin = _origin_getter(lib)
+        """The scheme, host and port of a URL, as one key."""
 
     @staticmethod
     def set_request(error: Any, request: Any) -> None:
@@ -84,6 +88,20 @@ class Family:
 
     def __repr__(self) -> str:
         return f"<Family {self.name}>"
+
+
+def _origin_getter(lib: Any) -> "attrgetter[Any]":
+    """The library's properties are Python functions, three of which cost more than all else that finds a chain.
+
+    So the parsed URL that they read is asked itself, in a version of the library in which it is where we know it.
+    """
+    public, private = ((f"{where}scheme", f"{where}host", f"{where}port") for where in ("", "_uri_reference."))
+    properties, parsed = attrgetter(*public), attrgetter(*private)
+    with suppress(AttributeError):
+        url = lib.URL("http://host:1234/path")
+        if parsed(url) == properties(url):
+            return parsed
+    return properties
 
 
 def _joined(kind: type[errors.SeawallError], base: type[Exception], home: str) -> Any:

@@ -4,12 +4,13 @@ Reserving is waiting in our own line. Sending begins when a connection is held; 
 slow-call timing and probe leases start there, so that time spent in our line never looks like a slow server.
 """
 
+from types import CoroutineType
 from typing import Any
 
 from ._body import close_all
 from ._call import Call
 from ._errors import Expired
-from ._pool import Lease, Shards
+from ._pool import Shards
 from .runtime.threads import Escaped
 
 
@@ -17,11 +18,10 @@ async def reserve_and_send(call: Call) -> Any:
     """Send through a pool: wait for one of its connections, send on it, and hold it until the body ends."""
     shards: Shards = call.chain.shards
     runtime = call.runtime
-    call.sent_at = None
     shard = await shards.reserve(call)
     call.reused = shard.used
     try:
-        response = await _send(call, shard.transport, shard.wire)
+        response = await send(call, shard.transport, shard.wire)
         shard.used = True
         network = response.extensions.get("network_stream")
         if network is not shard.network:
@@ -33,29 +33,27 @@ async def reserve_and_send(call: Call) -> Any:
     if response.is_closed:
         await close_all(shards.put(shard, runtime, keep=True), runtime)
     else:
-        call.body(response).add(Lease(shards, shard, runtime))
+        call.body(response).add([shard])
     return response
 
 
-def send(call: Call) -> Any:
-    """Send through a transport that knows its own connections."""
-    return _send(call, call.chain.transport, None)
-
-
-async def _send(call: Call, transport: Any, wire: Any) -> Any:
+async def send(call: Call, transport: Any = None, wire: Any = None) -> Any:
+    """Send through a transport; one that knows its own connections if none is given."""
     chain, runtime, deadline = call.chain, call.runtime, call.deadline
     now = runtime.now()
     if now >= deadline:
         raise call.timed_out("the call's deadline passed before an attempt was sent", "call")
     guard = call.guard
     while guard is not None:  # every circuit that let it in has a last word
-        guard.sending(call, now)
+        guard.check(call)
+        guard.sent_at = now
         guard = guard.outer
-    call.sent_at = now
     if now + chain.attempt_timeout < deadline:
         deadline = now + chain.attempt_timeout
     try:
-        response = await runtime.send(transport, call.request, deadline, wire)
+        response = runtime.send(chain.transport if transport is None else transport, call.request, deadline, wire)
+        if type(response) is CoroutineType:
+            response = await response
     except Expired as expired:
         error = _expired(call, deadline)
         call.trail.attempts.append((now, runtime.now(), None, error, call.waited, None))

@@ -7,10 +7,11 @@ Settings, state and I/O stay apart: a policy's fields are frozen and comparable,
 `call.runtime`. A chain is bound once per endpoint and key and cached in the `State`.
 """
 
-from collections.abc import Awaitable, Callable, Hashable
+from collections.abc import Awaitable, Callable, Hashable, Sequence
 from collections.abc import Set as AbstractSet
 from typing import Any, Generic, Literal, TypeVar
 
+from ._body import Hold
 from ._call import INF, Call
 
 S = TypeVar("S")
@@ -49,18 +50,94 @@ class Policy(Generic[S]):
         """Do the policy's work around `await next(call)`, and return a response or raise."""
         raise NotImplementedError(f"{type(self).__name__} must define: async def handle(self, call, state, next)")
 
-    def bind(self, state: S, next: Next) -> Next:
-        """This policy around `next`, with its state. Called once per endpoint and key."""
-        handle = self.handle
-
-        def bound(call: Call) -> Awaitable[Any]:
-            return handle(call, state, next)
-
-        return bound
-
     def unsupported(self, driver: str) -> str | None:
         """Why this policy cannot run under a driver ("sync", "async"), or None if it can."""
         return None
+
+
+class Gate(Policy[S]):
+    """A policy that decides when an attempt may go and hears how it went, but passes on what it is given.
+
+    Neighbouring gates are run by one coroutine (see `bind`), since a coroutine for each costs more than all that
+    they do.
+    """
+
+    __slots__ = ()
+
+    def enter(self, call: Call, state: S) -> Awaitable[None] | None:
+        """Let the call in, or return what it must wait for. Raise to refuse it, having taken nothing."""
+        raise NotImplementedError
+
+    def failed(self, call: Call, state: S, error: BaseException) -> None:
+        """No response came, be it for a failure, a rejection further in, or a cancellation."""
+
+    def passed(self, call: Call, state: S, response: Any) -> Hold | None:
+        """The response headers are here. Returns what this call must keep until the body ends."""
+        return None
+
+    def keeps(self, state: S) -> Hold | None:
+        """What every call that passed must keep until its body ends, in the place of what `passed` would return.
+
+        Asked once per endpoint and key.
+        """
+        return None
+
+    async def handle(self, call: Call, state: S, next: Next) -> Any:
+        return await _through(((self, state),), next)(call)
+
+
+def bind(layers: Sequence[tuple[Policy[Any], Any]], leaf: Next) -> Next:
+    """Policies around a leaf, each with its state, the first outermost. Done once per endpoint and key."""
+    chain: Next = leaf
+    gates: tuple[tuple[Gate[Any], Any], ...] = ()
+    for policy, state in reversed(layers):
+        if isinstance(policy, Gate) and type(policy).handle is Gate.handle:
+            gates = (policy, state), *gates
+            continue
+        if gates:
+            chain, gates = _through(gates, chain), ()
+        chain = _around(policy, state, chain)
+    return _through(gates, chain) if gates else chain
+
+
+def _around(policy: Policy[S], state: S, next: Next) -> Next:
+    handle = policy.handle
+
+    def bound(call: Call) -> Awaitable[Any]:
+        return handle(call, state, next)
+
+    return bound
+
+
+def _through(gates: tuple[tuple[Gate[Any], Any], ...], next: Next) -> Next:
+    """Neighbouring gates, the first outermost, as one coroutine."""
+    inward = tuple((gate.enter, state) for gate, state in gates)
+    outward = tuple((gate.passed, state) for gate, state in reversed(gates) if gate.keeps(state) is None)
+    kept = [hold for gate, state in reversed(gates) if (hold := gate.keeps(state)) is not None]
+
+    async def through(call: Call) -> Any:
+        entered = 0
+        try:
+            for enter, state in inward:
+                wait = enter(call, state)
+                if wait is not None:
+                    await wait
+                entered += 1
+            response = await next(call)
+        except BaseException as error:
+            for gate, state in reversed(gates[:entered]):
+                gate.failed(call, state, error)
+            raise
+        holds = kept.copy()
+        for passed, state in outward:
+            hold = passed(call, state, response)
+            if hold is not None:
+                holds.append(hold)
+        if holds:
+            call.hold(response, holds)
+        return response
+
+    return through
 
 
 class Chain:

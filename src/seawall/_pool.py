@@ -21,7 +21,7 @@ from collections import OrderedDict, deque
 from collections.abc import Callable, Hashable
 from typing import Any
 
-from ._body import End, Hold, close_all
+from ._body import End, close_all
 from ._call import Call
 from ._slots import Slots
 from .runtime import Runtime
@@ -32,12 +32,13 @@ _living: "weakref.WeakSet[Shards]" = weakref.WeakSet()
 
 
 class Shard:
-    """A transport with room for one connection."""
+    """A transport with room for one connection. Held, and with it a permit, until a response's body ends."""
 
-    __slots__ = ("home", "idle_since", "network", "origin", "transport", "used", "wire")
+    __slots__ = ("home", "idle_since", "network", "origin", "pool", "transport", "used", "wire")
 
-    def __init__(self, transport: Any, home: Hashable, origin: Hashable, wire: Wire | Making) -> None:
-        self.transport = transport
+    def __init__(self, pool: "Shards", home: Hashable, origin: Hashable, wire: Wire | Making) -> None:
+        self.pool = pool
+        self.transport = pool.build()
         self.home = home
         self.origin = origin
         self.wire = wire
@@ -49,26 +50,17 @@ class Shard:
         """Whether its connection is still of use: an idle one that can be read from has been closed by the server."""
         return self.network is None or not self.network.get_extra_info("is_readable")
 
-    def __repr__(self) -> str:
-        return f"<Shard for {self.origin} {'used' if self.used else 'new'}>"
-
-
-class Lease(Hold):
-    """A shard, and with it a permit, held until the response's body ends."""
-
-    __slots__ = ("pool", "runtime", "shard")
-
-    def __init__(self, pool: "Shards", shard: Shard, runtime: Runtime) -> None:
-        self.pool = pool
-        self.shard = shard
-        self.runtime = runtime
-
-    def settle(self, end: End, error: BaseException | None) -> list[Any]:
-        return self.pool.put(self.shard, self.runtime, keep=end == "read")
+    def settle(self, call: Call, end: End, error: BaseException | None) -> list[Any]:
+        """Give it back after a request."""
+        return self.pool.put(self, call.runtime, keep=end == "read")
 
     def abandon(self) -> None:
-        self.pool.abandoned.append(self.shard)
-        self.pool.slots.orphan()
+        """Give it back from a collector."""
+        self.pool.abandoned.append(self)
+        self.pool.slots.abandon()
+
+    def __repr__(self) -> str:
+        return f"<Shard for {self.origin} {'used' if self.used else 'new'}>"
 
 
 class Surplus:
@@ -105,7 +97,7 @@ class Shards:
         keepalive_expiry: float,
         wired: bool,
     ) -> None:
-        self._build = build
+        self.build = build
         self._wired = wired
         self.max_connections = max_connections
         self.max_keepalive = max_keepalive
@@ -202,7 +194,7 @@ class Shards:
             if shard is None:
                 if len(self._idle) + len(self._out) >= self.max_connections and self._idle:
                     self._condemn_oldest()
-                shard = Shard(self._build(), home, origin, Wire() if self._wired else Making())
+                shard = Shard(self, home, origin, Wire() if self._wired else Making())
             self._out.add(shard)
             closing = self._at_home(home) if self._condemned or self.abandoned else []
         return shard, closing

@@ -42,76 +42,88 @@ class SlidingWindow:
         self.per = per
         self.grain = per / (STAMPS / 2) if rate > STAMPS else 0.0
         self._stamps: deque[list[float]] = deque()  # [first, last, cost]
-        self._used = 0.0
-        self.airborne = 0.0  # taken, but its stamp is still to come
+        self._shared = -INF  # until when starts share the newest stamp
+        self._expiry = INF  # when the oldest stamp counts no more
+        self._left = rate  # what may start now: the rate less the stamps and what is in the air
+        self._airborne = 0.0  # taken, but its stamp is still to come
 
     def try_take(self, now: float, cost: float) -> bool:
         """Spend `cost` if it may start now."""
-        stamps = self._stamps
-        if stamps and stamps[0][1] + self.per <= now:
+        if now >= self._expiry:
             self._expire(now)
-        if self._used + self.airborne + cost > self.rate + TOLERANCE:
+        left = self._left - cost
+        if left < -TOLERANCE:
             return False
-        self.take(now, cost)
+        self._left = left
+        self._stamp(now, cost)
         return True
 
     def ready_at(self, now: float, cost: float) -> float:
-        stamps = self._stamps
         self._expire(now)
-        used = self._used + self.airborne
-        if used + cost <= self.rate + TOLERANCE:
+        if cost <= self._left + TOLERANCE:
             return now
         rounds, rest = divmod(cost, self.rate)
         if rest == 0:
             rounds, rest = rounds - 1, self.rate
-        excess = used + rest - self.rate
+        excess = rest - self._left
         if excess <= TOLERANCE:
             return now + rounds * self.per
-        for _, last, spent in stamps:
+        for _, last, spent in self._stamps:
             excess -= spent
             if excess <= TOLERANCE:
                 return last + (rounds + 1) * self.per
         return INF  # it waits for what is in the air
 
     def take(self, now: float, cost: float) -> None:
-        self._used += cost
+        self._left -= cost
+        self._stamp(now, cost)
+
+    def _stamp(self, now: float, cost: float) -> None:
         stamps = self._stamps
-        if stamps:
+        if now <= self._shared:
             newest = stamps[-1]
-            if now - newest[0] <= self.grain or len(stamps) >= STAMPS:
-                if now > newest[1]:
-                    newest[1] = now
-                newest[2] += cost
-                return
-        stamps.append([now, now, cost])
+            newest[2] += cost
+            if now > newest[1]:
+                newest[1] = now
+                self._expiry = stamps[0][1] + self.per
+        else:
+            stamps.append([now, now, cost])
+            count = len(stamps)
+            self._shared = now + self.grain if count < STAMPS else INF
+            if count == 1:
+                self._expiry = now + self.per
 
     def _expire(self, now: float) -> None:
         stamps = self._stamps
         while stamps and stamps[0][1] + self.per <= now:
-            self._used -= stamps.popleft()[2]
-        if not stamps:
-            self._used = 0.0
+            self._left += stamps.popleft()[2]
+        if stamps:
+            self._expiry = stamps[0][1] + self.per
+            if self._shared == INF and len(stamps) < STAMPS:  # there is room for stamps again
+                self._shared = stamps[-1][0] + self.grain
+        else:
+            self._left, self._expiry, self._shared = self.rate - self._airborne, INF, -INF
 
     def idle(self, now: float) -> bool:
         self._expire(now)
-        return not self._stamps and self.airborne <= TOLERANCE
+        return not self._stamps and self._airborne <= TOLERANCE
 
     def tokens(self, now: float) -> float:
         """How much may start now."""
         self._expire(now)
-        return max(0.0, self.rate - self._used - self.airborne)
+        return max(0.0, self._left)
 
 
 class StrictWindow(SlidingWindow):
     """A window whose starts count until `per` seconds after they landed, when their response headers are here."""
 
-    def take(self, now: float, cost: float) -> None:
-        self.airborne += cost
+    def _stamp(self, now: float, cost: float) -> None:
+        self._airborne += cost
 
     def land(self, now: float, cost: float) -> None:
         """Stamp a start whose answer is here."""
-        self.airborne -= cost
-        super().take(now, cost)
+        self._airborne -= cost
+        super()._stamp(now, cost)
 
 
 class LeakyBucket:
@@ -184,7 +196,7 @@ class Pace:
         self._spaced_from = -INF
         self._spaced_until = -INF
         self._last = -INF
-        self._starts = 0  # since `_marks[1]`; `_marks[0]` is RECENT starts before that
+        self.starts = 0  # since `_marks[1]`; `_marks[0]` is RECENT starts before that
         self._marks = (-INF, -INF)
 
     def pause(self, now: float, seconds: float) -> bool:
@@ -227,11 +239,15 @@ class Pace:
 
     def take(self, now: float) -> None:
         """Something starts now."""
-        self._starts += 1
-        if self._starts == RECENT:
-            self._marks, self._starts = (self._marks[1], now), 0
-        if self.active:
-            self._last = now
+        self.starts += 1
+        if self.starts >= RECENT or self.active:
+            self.mark(now)
+
+    def mark(self, now: float) -> None:
+        """Remember a start: each while pacing, else the last of every RECENT."""
+        if self.starts >= RECENT:
+            self._marks, self.starts = (self._marks[1], now), 0
+        self._last = now
 
     def _spaced_by(self, now: float) -> float:
         halvings = min(64.0, max(0.0, now - self._spaced_from))
@@ -241,5 +257,5 @@ class Pace:
         """The mean distance of the last starts, at most twice RECENT of them."""
         before, since = self._marks
         if before > -INF:
-            return (now - before) / (self._starts + RECENT)
-        return (now - since) / (self._starts or 1) if since > -INF else 0.5
+            return (now - before) / (self.starts + RECENT)
+        return (now - since) / (self.starts or 1) if since > -INF else 0.5

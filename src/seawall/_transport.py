@@ -9,7 +9,7 @@ from ._endpoints import Endpoint, Endpoints
 from ._errors import StackError
 from ._events import CallEnded, Listener
 from ._options import CONTEXT, effective
-from ._policy import Chain, Next
+from ._policy import Chain, bind
 from ._pool import Shards
 from ._stack import Stack, standard
 from ._state import State
@@ -66,8 +66,7 @@ class Core:
         given = extensions.get("seawall")
         options = CONTEXT.get() if given is None else effective(given)
         if self._by_origin and not options.skip:
-            url = request.url
-            key = (self, url.scheme, url.host, url.port)
+            key = self, self.family.origin(request.url)
             chain = self.state.chains.get(key)
             if chain is None:
                 chain = self._new_chain(key, request, options.skip, now)
@@ -78,38 +77,41 @@ class Core:
         if trail is None or (trail.request_id == id(request) and not self.owned):
             trail = extensions[MARK] = Trail(now, id(request))
         trail.chain = chain
-        call = Call(request, runtime, chain, options, trail)
-        timeout = options.timeout or chain.timeout
-        if timeout != INF:
-            if trail.deadline == INF:  # the first hop: later ones keep to it
-                trail.deadline = now + timeout
-            call.deadline = trail.deadline
-        if options.deadline is not None and options.deadline < call.deadline:
-            call.deadline = options.deadline
-        return call
+        if trail.deadline == INF:  # the first hop: later ones keep to it
+            trail.deadline = now + (options.timeout or chain.timeout)
+        deadline = trail.deadline
+        if options.deadline is not None and options.deadline < deadline:
+            deadline = options.deadline
+        return Call(request, runtime, chain, options, trail, deadline)
 
-    def ended(self, call: Call, response: Any, error: Exception | None) -> None:
-        """The call has its answer."""
+    def answered(self, call: Call, response: Any) -> None:
+        """The call has a response."""
         trail = call.trail
         trail.ended = call.runtime.now()
-        if not self._traced:
-            return
-        if response is not None:
+        if self._traced:
+            chain = call.chain
             response.extensions[MARK] = trail
-            if call.deadline != INF and call.chain.timeout_covers_body:
-                call.bound(response, call.deadline)
-        elif isinstance(error, self.family.transport_error):
-            self.family.set_request(error, call.request)
-        if call.chain.listeners:
-            call.emit(
-                CallEnded(
-                    endpoint=call.endpoint,
-                    key=call.key,
-                    report=trail.report(),
-                    status=None if response is None else response.status_code,
-                    error=None if error is None else type(error).__name__,
-                )
-            )
+            if chain.timeout_covers_body and call.deadline < INF:
+                body: Any = response.stream
+                if type(body) is not chain.body:
+                    call.bound(response, call.deadline)
+                elif call.deadline < body.deadline:
+                    body.deadline = call.deadline
+            if chain.listeners:
+                self._tell(call, response.status_code, None)
+
+    def failed(self, call: Call, error: Exception) -> None:
+        """The call has none."""
+        call.trail.ended = call.runtime.now()
+        if self._traced:
+            if isinstance(error, self.family.transport_error):
+                self.family.set_request(error, call.request)
+            if call.chain.listeners:
+                self._tell(call, None, type(error).__name__)
+
+    def _tell(self, call: Call, status: int | None, error: str | None) -> None:
+        report = call.trail.report()
+        call.emit(CallEnded(endpoint=call.endpoint, key=call.key, report=report, status=status, error=error))
 
     async def handle_async(self, request: Any) -> Any:
         """One request through an async transport."""
@@ -117,9 +119,9 @@ class Core:
         try:
             response = await call.chain.enter(call)
         except Exception as error:
-            self.ended(call, None, error)
+            self.failed(call, error)
             raise
-        self.ended(call, response, None)
+        self.answered(call, response)
         return response
 
     def handle_sync(self, request: Any) -> Any:
@@ -128,9 +130,9 @@ class Core:
         try:
             response = run(call.chain.enter(call))
         except Exception as error:
-            self.ended(call, None, error)
+            self.failed(call, error)
             raise
-        self.ended(call, response, None)
+        self.answered(call, response)
         return response
 
     def close(self, runtime: Runtime) -> None:
@@ -166,15 +168,15 @@ class Core:
     def _bind(self, endpoint: Endpoint, request: Any, origin: Any, skip: frozenset[str]) -> Chain:
         """The policies of an endpoint around the leaf, each with its state. The state's lock is held."""
         plan = endpoint.stack.plan(skip)
-        enter: Next = _leaf.send if self._shards is None else _leaf.reserve_and_send
         cells = []
-        for place, policy in reversed(plan.layers):
+        for place, policy in plan.layers:
             slot = (type(policy), policy.name) if policy.name else (endpoint.pattern, place, policy)
-            cell = self.state.cell(policy, slot, _key(policy, endpoint, request, origin))
-            cells.append(cell)
-            enter = policy.bind(cell.state, enter)
+            cells.append(self.state.cell(policy, slot, _key(policy, endpoint, request, origin)))
         return Chain(
-            enter=enter,
+            enter=bind(
+                [(policy, cell.state) for (_, policy), cell in zip(plan.layers, cells, strict=True)],
+                _leaf.send if self._shards is None else _leaf.reserve_and_send,
+            ),
             endpoint=endpoint.pattern,
             origin=origin,
             family=self.family,

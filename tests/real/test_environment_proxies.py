@@ -84,7 +84,7 @@ URLS = [
 def proxy_of(transport: Any) -> tuple[object, ...] | None:
     """The URL and the credentials of the proxy that a transport sends through."""
     if hasattr(transport, "inner"):
-        transport = transport.inner.shards._build()
+        transport = transport.inner.shards.build()
     options = vars(transport._pool)
     if "_proxy_url" not in options:
         return None

@@ -10,7 +10,7 @@ from .. import _check
 from .._call import Call
 from .._circuit import Admission, CircuitState, Verdict, judged
 from .._headers import retry_after
-from .._policy import Key, Next, Policy
+from .._policy import Gate, Key
 
 FAILED = frozenset({500, 502, 503, 504, 520, 521, 522, 523, 524, 529})
 """Statuses that say the server fails."""
@@ -19,7 +19,7 @@ NEUTRAL = frozenset({408, 429})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class CircuitBreaker(Policy[CircuitState]):
+class CircuitBreaker(Gate[CircuitState]):
     """Rejects calls to what is failing.
 
         CircuitBreaker()                                # opens at 50 % failures of at least 20 calls in 10 s
@@ -81,18 +81,17 @@ class CircuitBreaker(Policy[CircuitState]):
     def new_state(self) -> CircuitState:
         return CircuitState(self)
 
-    async def handle(self, call: Call, state: CircuitState, next: Next) -> Any:
-        admission = state.admit(call)
-        admission.outer = outer = call.guard
-        call.guard = admission
-        call.sent_at = None
-        try:
-            response = await next(call)
-        except BaseException as error:
-            self._report(call, state, admission, judged(call, admission, error))
-            raise
-        finally:
-            call.guard = outer
+    def enter(self, call: Call, state: CircuitState) -> None:
+        call.guard = state.admit(call)
+
+    def failed(self, call: Call, state: CircuitState, error: BaseException) -> None:
+        admission: Any = call.guard  # the innermost guard of a call that comes back to us is ours
+        call.guard = admission.outer
+        self._report(call, state, admission, judged(call, admission, error))
+
+    def passed(self, call: Call, state: CircuitState, response: Any) -> Admission | None:
+        admission: Any = call.guard
+        call.guard = admission.outer
         status = response.status_code
         if status in FAILED:
             asked = retry_after(response.headers) if status == 503 else None
@@ -104,8 +103,8 @@ class CircuitBreaker(Policy[CircuitState]):
             if self.slow_call is not None:
                 admission.slow = self._slow(admission, now)
             state.await_body(admission, call, now)
-            call.hold(response, admission)
-        return response
+            return admission  # type: ignore[no-any-return]
+        return None
 
     def _report(
         self,

@@ -1,16 +1,17 @@
 """ConcurrencyLimit: how many requests may be in flight, each until its body is closed."""
 
+from collections.abc import Awaitable
 from dataclasses import KW_ONLY, dataclass
 from typing import Any, Literal
 
 from .. import _check
 from .._call import Call
-from .._policy import Key, Next, Policy
-from .._slots import Permit, Slots
+from .._policy import Gate, Key
+from .._slots import Slots
 
 
 @dataclass(frozen=True, slots=True)
-class ConcurrencyLimit(Policy[Slots]):
+class ConcurrencyLimit(Gate[Slots]):
     """Bounds requests in flight.
 
         ConcurrencyLimit(20)                         # per origin
@@ -46,19 +47,20 @@ class ConcurrencyLimit(Policy[Slots]):
     def new_state(self) -> Slots:
         return Slots(self.limit, self.queue)
 
-    async def handle(self, call: Call, state: Slots, next: Next) -> Any:
-        if not state.try_enter():
-            until = call.deadline
-            if self.max_wait is not None:
-                until = min(until, call.runtime.now() + self.max_wait)
-            await state.enter(call, until, owner="ConcurrencyLimit", key=state.key, flow=call.options.tenant)
-        try:
-            response = await next(call)
-        except BaseException:
-            state.release()
-            raise
+    def enter(self, call: Call, state: Slots) -> Awaitable[None] | None:
+        if state.try_enter():
+            return None
+        until = call.deadline
+        if self.max_wait is not None:
+            until = min(until, call.runtime.now() + self.max_wait)
+        return state.enter(call, until, owner="ConcurrencyLimit", key=state.key, flow=call.options.tenant)
+
+    def failed(self, call: Call, state: Slots, error: BaseException) -> None:
+        state.release()
+
+    def passed(self, call: Call, state: Slots, response: Any) -> None:
         if self.release_on == "headers":
             state.release()
-        else:
-            call.hold(response, Permit(state))
-        return response
+
+    def keeps(self, state: Slots) -> Slots | None:
+        return state if self.release_on == "body" else None

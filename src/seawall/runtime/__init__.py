@@ -43,10 +43,10 @@ class Runtime(Protocol):
     async def within(self, awaitable: Awaitable[T], deadline: float) -> T:
         """Await, raising `Expired` at the deadline (`inf` for none)."""
 
-    def send(self, transport: Any, request: Any, deadline: float, line: Any) -> Awaitable[Any]:
+    def send(self, transport: Any, request: Any, deadline: float, line: Any) -> Any:
         """Have a transport send the request; `Expired` if the response headers are not here by the deadline.
 
-        `line` is the connection it goes out on where that is known, for a runtime that must cut it.
+        Returns the response if it is here at once, else a coroutine that returns it. `line` is the connection it goes out on where that is known, for a runtime that must cut it.
         """
 
     async def close(self, resource: Any) -> None:

@@ -34,10 +34,17 @@ class Awaiting:
             return done.value
         return await self.rest(steps, suspended, deadline)
 
-    def send(self, transport: Any, request: Any, deadline: float, line: "Making | None") -> Awaitable[Any]:
+    def send(self, transport: Any, request: Any, deadline: float, line: "Making | None") -> Any:
         if line is not None and line.stream is None:
             return self._connect_and_send(transport, request, deadline, line)
-        return self.within(transport.handle_async_request(request), deadline)
+        steps = transport.handle_async_request(request)
+        if not hasattr(steps, "send"):
+            steps = steps.__await__()
+        try:
+            suspended = steps.send(None)
+        except StopIteration as done:
+            return done.value
+        return self.rest(steps, suspended, deadline)
 
     async def _connect_and_send(self, transport: Any, request: Any, deadline: float, line: "Making") -> Any:
         """Send on a connection that is yet to be made. What was made of it is closed if that is cut short."""

@@ -83,12 +83,13 @@ class ThreadWaiter:
 
 
 class Wire:
-    """One attempt's connection, as far as it is known, and the time at which to cut it."""
+    """One attempt's connection, as far as it is known, and the time at which to cut it; watched once it is known."""
 
-    __slots__ = ("deadline", "fired", "handshake", "socket")
+    __slots__ = ("deadline", "fired", "handshake", "socket", "watched")
 
     def __init__(self) -> None:
         self.deadline = INF
+        self.watched = False  # by the watchdog, which sets it
         self.fired = False
         self.socket: Any = None
         self.handshake: socket.socket | None = None
@@ -98,6 +99,8 @@ class Wire:
         self.socket = None if stream is None else stream.get_extra_info("socket")
         if self.fired:
             self.cut()
+        elif self.deadline < INF and not self.watched:
+            WATCHDOG.watch(self)
 
     def trace(self, event: str, info: dict[str, Any]) -> None:
         """httpcore's `trace` extension, listening for connections.
@@ -156,6 +159,7 @@ class Watchdog:
         """Cut this wire at its deadline."""
         with self._lock:
             self._watched.add(wire)
+            wire.watched = True
             if wire.deadline < self._next:
                 self._next = wire.deadline
                 if self._thread is None:
@@ -168,6 +172,7 @@ class Watchdog:
         """It came through in time, or was cut."""
         with self._lock:
             self._watched.discard(wire)
+            wire.watched = False
 
     def _run(self) -> None:
         while True:
@@ -177,6 +182,7 @@ class Watchdog:
                 self._watched.difference_update(due)
                 self._next = min((wire.deadline for wire in self._watched), default=INF)
                 for wire in due:  # under the lock: a wire that was forgotten is never cut
+                    wire.watched = False
                     wire.cut()
                 wait = self._next - now
             self._bell.acquire(timeout=-1 if wait == INF else min(wait, threading.TIMEOUT_MAX))
@@ -203,22 +209,22 @@ class ThreadRuntime:
     async def within(self, awaitable: Awaitable[T], deadline: float) -> T:
         return await awaitable
 
-    async def send(self, transport: Any, request: Any, deadline: float, line: Wire | None) -> Any:
-        new = line is not None and line.socket is None
-        if deadline == INF and not new:
+    def send(self, transport: Any, request: Any, deadline: float, line: Wire | None) -> Any:
+        if line is None and deadline == INF:
             return _handle(transport, request)
         wire = line or Wire()
-        own = request.extensions
-        timeouts = None if deadline == INF else _clip(own.get("timeout") or {}, deadline - time.monotonic())
-        trace = None if wire.socket is not None else _both(own.get("trace"), wire.trace)
-        if timeouts is not None or trace is not None:
-            request.extensions = dict(own)
-            if timeouts is not None:
-                request.extensions["timeout"] = timeouts
-            if trace is not None:
-                request.extensions["trace"] = trace
+        own = request.extensions  # changed in place for as long as this lasts: httpcore keeps this very mapping
+        timeouts = own.get("timeout")
+        clipped = None if deadline == INF else _clip(timeouts or {}, deadline - time.monotonic())
+        if clipped is not None:
+            own["timeout"] = clipped
+        new = wire.socket is None
+        if new:
+            trace = own.get("trace")
+            own["trace"] = wire.trace if trace is None else _both(trace, wire.trace)
         wire.deadline, wire.fired = deadline, False
-        WATCHDOG.watch(wire)
+        if not new and deadline < INF:
+            WATCHDOG.watch(wire)
         try:
             response = _handle(transport, request)
         except BaseException as error:
@@ -228,11 +234,14 @@ class ThreadRuntime:
                 raise Expired from error
             raise
         finally:
-            WATCHDOG.forget(wire)
-            if request.extensions is not own:
-                _restore(request.extensions, own)
-                request.extensions = own
-        if wire.fired:
+            wire.deadline = INF
+            if wire.watched:
+                WATCHDOG.forget(wire)
+            if clipped is not None:
+                _put_back(own, "timeout", timeouts)
+            if new:
+                _put_back(own, "trace", trace)
+        if wire.fired or time.monotonic() >= deadline:
             response.close()
             raise Expired
         return response
@@ -243,7 +252,10 @@ class ThreadRuntime:
         if wire is None:
             network = body.extensions.get("network_stream")
             if network is None:  # a mock's or a foreign transport's: there is nothing to cut, only a clock to look at
-                return _timely(chunks, deadline)
+                chunk: bytes = next(chunks)
+                if time.monotonic() >= deadline:
+                    raise Expired
+                return chunk
             wire = body.wire = Wire()
             wire.learn(network)
         if wire.deadline != deadline:
@@ -252,7 +264,7 @@ class ThreadRuntime:
         if wire.fired:
             raise Expired
         try:
-            chunk: bytes = next(chunks)
+            chunk = next(chunks)
         except Exception as error:  # StopIteration included: a connection that was cut may look like the body's end
             if wire.fired:
                 raise Expired from error
@@ -284,13 +296,6 @@ class ThreadRuntime:
         return "<seawall thread runtime>"
 
 
-def _timely(chunks: Any, deadline: float) -> bytes:
-    chunk: bytes = next(chunks)
-    if time.monotonic() >= deadline:
-        raise Expired
-    return chunk
-
-
 def _handle(transport: Any, request: Any) -> Any:
     try:
         return transport.handle_request(request)
@@ -308,10 +313,11 @@ def _clip(timeouts: dict[str, float | None], remaining: float) -> dict[str, floa
     return {name: most if (value := timeouts.get(name)) is None else min(value, most) for name in TIMEOUTS}
 
 
-def _restore(extensions: dict[str, Any], own: dict[str, Any]) -> None:
-    """httpcore reads a body with the mapping it was sent with: there the caller's own timeouts hold again."""
-    extensions.pop("timeout", None)
-    extensions.update(own)
+def _put_back(extensions: dict[str, Any], name: str, own: Any) -> None:
+    if own is None:
+        del extensions[name]
+    else:
+        extensions[name] = own
 
 
 def _both(theirs: Any, ours: Any) -> Any:
