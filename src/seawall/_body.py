@@ -79,16 +79,15 @@ class Body:
         else:
             self._holds += holds
 
-    def _settle(self, holds: list[Hold], end: End, error: BaseException | None) -> list[Any]:
+    def _settle(self, holds: list[Hold], end: End, error: BaseException | None) -> list[Any] | None:
         """Give back every hold, the outermost first. Returns what is to be closed."""
-        call = self.call
         if end == "read":  # httpx ties response and body in a cycle: what hangs on it would stay for long
             self.stream = self._iterator = ENDED
-        leftovers: list[Any] = []
+        call, leftovers = self.call, None
         for hold in reversed(holds):
             closing = hold.settle(call, end, error)
             if closing:
-                leftovers += closing
+                leftovers = closing if leftovers is None else leftovers + closing
         return leftovers
 
     def _expired(self) -> BaseException:
@@ -188,7 +187,7 @@ class AsyncBodyMixin(Body):
             raise
         finally:
             leftovers = self._settle(holds, end, error)
-            if leftovers:
+            if leftovers is not None:
                 await close_all(leftovers, self.call.runtime)
 
 
@@ -246,7 +245,7 @@ class SyncBodyMixin(Body):
             end, error = "broken", raised
             raise
         finally:
-            for resource in self._settle(holds, end, error):
+            for resource in self._settle(holds, end, error) or ():
                 resource.close()
 
     def _unwatch(self) -> None:

@@ -211,8 +211,7 @@ class Call:
 
     def hold(self, response: Any, holds: "list[Hold]") -> None:
         """Keep these until the response's body is read, closed, broken or dropped."""
-        stream = response.stream
-        body: Any = self.chain.body
+        stream, body = response.stream, self.chain.body
         if type(stream) is body:
             stream.add(holds)
         elif response.is_closed or type(stream) is self.chain.family.bytes_stream:
@@ -225,8 +224,9 @@ class Call:
     def bound(self, response: Any, deadline: float) -> None:
         """Let a deadline bound the reading of the response's body."""
         self.hold(response, [])
-        if type(response.stream) is self.chain.body and deadline < response.stream.deadline:
-            response.stream.deadline = deadline
+        stream = response.stream
+        if type(stream) is self.chain.body and deadline < stream.deadline:
+            stream.deadline = deadline
 
     def body(self, response: Any) -> Any:
         """The body of an open response that keeps our holds; wrapped now if it is not yet."""

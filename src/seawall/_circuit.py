@@ -77,9 +77,12 @@ class Admission:
             raise self.circuit.rejection(call)
 
     def settle(self, call: Call, end: End, error: BaseException | None) -> None:
-        runtime = call.runtime
-        verdict: Verdict = "success" if end != "broken" else judged(call, self, error)
-        self.circuit.report(self, verdict, runtime.now(), runtime.random)
+        now, circuit = call.runtime.now(), self.circuit
+        if end == "broken" or self.probe or self.slow or circuit.orphans:
+            verdict: Verdict = judged(call, self, error) if end == "broken" else "success"
+            circuit.report(self, verdict, now, call.runtime.random)
+        else:
+            circuit.succeeded(self, now, call)
 
     def abandon(self) -> None:
         self.circuit.orphans.append(self)
@@ -190,23 +193,25 @@ class CircuitState:
         retry_after: float | None = None,
     ) -> None:
         """How an admitted call ended. `coin` jitters the open time if that opens the circuit."""
+        with self._lock:
+            if self._count(admission, verdict, now):
+                self._open(now, coin, retry_after)
+            self._settle_due(now, coin)
+        self.deliver()
+
+    def succeeded(self, admission: Admission, now: float, call: Call) -> None:
+        """`report` for what nearly every call ends with: a success that was neither slow nor a probe's."""
+        pending = self.pending
         self._lock.acquire()  # by hand: `with` takes twice as long
         try:
-            if (
-                verdict == "success"
-                and admission.generation is self.generation
-                and not (admission.probe or admission.slow or admission.settled)
-            ):  # nearly always
+            if admission.generation is self.generation and not admission.settled:
                 admission.settled = True
                 self.failed_in_a_row = 0
                 self.window.add_success(now)
-            elif self._count(admission, verdict, now):
-                self._open(now, coin, retry_after)
-            pending = self.pending
             if pending and pending[0] is admission:  # bodies mostly end in the order in which they came
                 pending.popleft()
-            if pending or self.orphans:
-                self._settle_due(now, coin)
+            if pending:
+                self._settle_due(now, call.runtime.random)
         finally:
             self._lock.release()
         if self._notices:

@@ -155,7 +155,7 @@ class Chain:
         endpoint: str,
         origin: Hashable,
         family: Any,
-        body: type,
+        body: Any,
         transport: Any,
         shards: Any = None,
         listeners: tuple[Any, ...] = (),

@@ -92,7 +92,7 @@ class Core:
             chain = call.chain
             response.extensions[MARK] = trail
             if chain.timeout_covers_body and call.deadline < INF:
-                body: Any = response.stream
+                body = response.stream
                 if type(body) is not chain.body:
                     call.bound(response, call.deadline)
                 elif call.deadline < body.deadline:

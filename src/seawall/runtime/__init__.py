@@ -46,7 +46,8 @@ class Runtime(Protocol):
     def send(self, transport: Any, request: Any, deadline: float, line: Any) -> Any:
         """Have a transport send the request; `Expired` if the response headers are not here by the deadline.
 
-        Returns the response if it is here at once, else a coroutine that returns it. `line` is the connection it goes out on where that is known, for a runtime that must cut it.
+        Returns the response if it is here at once, else a coroutine that returns it. `line` is the connection it goes
+        out on where that is known, for a runtime that must cut it.
         """
 
     async def close(self, resource: Any) -> None:

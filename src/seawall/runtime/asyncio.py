@@ -6,7 +6,10 @@ serves every loop of a process.
 
 import asyncio
 import random
+import threading
 import time
+import weakref
+from collections import deque
 from collections.abc import Hashable
 from typing import Any
 
@@ -99,33 +102,90 @@ class _Timer:
     cancellation is pending. Caller and timer may both cancel within one tick of the loop.
     """
 
-    __slots__ = ("_entry", "_handle", "_ours", "_task", "fired")
+    __slots__ = ("_entry", "_ours", "deadline", "fired", "handle", "task")
 
     def __init__(self, deadline: float) -> None:
         loop = running_loop()
         task = asyncio.current_task(loop)
         if task is None:  # pragma: no cover - httpx itself cannot run outside of a task
             raise RuntimeError("a seawall deadline needs to run inside an asyncio task")
-        self._task = task
-        self._entry = task.cancelling()
+        self.deadline = deadline
+        self.task: asyncio.Task[Any] | None = task  # None once it is over
+        self.handle: asyncio.TimerHandle | None = None
         self.fired = False
+        self._entry = task.cancelling()
         self._ours: bool | None = None
-        self._handle = loop.call_later(max(0.0, deadline - time.monotonic()), self._fire)
+        (_lanes.lane if _lanes.loop is loop else _lanes.of(loop)).add(self, loop)
 
-    def _fire(self) -> None:
-        self.fired = True
-        self._task.cancel()
+    def fire(self) -> None:
+        if self.task is not None:
+            self.fired = True
+            self.task.cancel()
 
     def was_ours(self) -> bool:
         """Take our cancellation back. True if it was the only one."""
         if self._ours is None:
-            self._ours = self._task.uncancel() <= self._entry
+            assert self.task is not None
+            self._ours = self.task.uncancel() <= self._entry
         return self._ours
 
     def disarm(self) -> None:
-        self._handle.cancel()
+        if self.handle is not None:
+            self.handle.cancel()
         if self.fired:
             self.was_ours()
+        self.task = None
 
 
+class _Lane:
+    """The deadlines of one loop. They mostly come in the order in which they fall due, so one timer serves them all.
+
+    A timer of the loop's own for each, set and cancelled, costs three times as much.
+    """
+
+    def __init__(self) -> None:
+        self._timers: deque[_Timer] = deque()
+        self._wakes = INF  # when the loop's timer rings
+
+    def add(self, timer: _Timer, loop: asyncio.AbstractEventLoop) -> None:
+        """Have it fire at its deadline, unless it is over by then."""
+        timers, deadline = self._timers, timer.deadline
+        while timers and timers[0].task is None:
+            timers.popleft()
+        if self._wakes == INF:
+            self._ring(deadline, loop)
+        elif deadline < self._wakes or (timers and deadline < timers[-1].deadline):  # out of order
+            timer.handle = loop.call_later(max(0.0, deadline - time.monotonic()), timer.fire)
+            return
+        timers.append(timer)
+
+    def _ring(self, at: float, loop: asyncio.AbstractEventLoop) -> None:
+        self._wakes = at
+        loop.call_later(max(0.0, at - time.monotonic()), self._rung, loop)
+
+    def _rung(self, loop: asyncio.AbstractEventLoop) -> None:
+        timers, now = self._timers, time.monotonic()
+        while timers and (timers[0].task is None or timers[0].deadline <= now):
+            timers.popleft().fire()
+        if timers:
+            self._ring(timers[0].deadline, loop)
+        else:
+            self._wakes = INF
+
+
+class _Lanes(threading.local):
+    """The lane of each loop, and at hand that of the one which runs in this thread."""
+
+    def __init__(self) -> None:
+        self.loop: asyncio.AbstractEventLoop | None = None
+        self.lane = _Lane()
+        self._all: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, _Lane] = weakref.WeakKeyDictionary()
+
+    def of(self, loop: asyncio.AbstractEventLoop) -> _Lane:
+        """Turn to a loop."""
+        self.loop, self.lane = loop, self._all.setdefault(loop, _Lane())
+        return self.lane
+
+
+_lanes = _Lanes()
 ASYNCIO = AsyncioRuntime()

@@ -1,0 +1,103 @@
+"""Deadlines under asyncio: one timer of the loop serves those that come in order, whatever order they come in."""
+
+import asyncio
+import random
+from typing import Any
+
+import pytest
+import virtual_loop
+
+from seawall._errors import Expired
+from seawall.runtime import asyncio as runtime
+
+NEAR = 1e-6
+"""What the rounds of a virtual loop may add up to."""
+
+
+async def until(deadline: float) -> float:
+    """Wait for ever within a deadline. Returns when it struck."""
+    loop = asyncio.get_running_loop()
+    with pytest.raises(Expired):
+        await runtime.ASYNCIO.within(loop.create_future(), deadline)
+    return loop.time()
+
+
+@pytest.mark.parametrize(
+    "deadlines",
+    [
+        pytest.param([1.0, 2.0, 3.0, 3.0, 3.5], id="in order"),
+        pytest.param([10.0, 1.0, 5.0, 0.5, 20.0, 19.0], id="out of order"),
+        pytest.param([0.0, -1.0, 2.0], id="passed already"),
+        pytest.param([random.Random(7).uniform(0, 30) for _ in range(300)], id="any"),
+    ],
+)
+def test_every_deadline_strikes_at_its_time(deadlines: list[float]) -> None:
+    """Neither order nor number of the deadlines of a loop moves any of them."""
+
+    async def main() -> Any:
+        return await asyncio.gather(*map(until, deadlines))
+
+    assert virtual_loop.run(main()) == [pytest.approx(max(at, 0.0), abs=NEAR) for at in deadlines]
+
+
+def test_a_deadline_after_all_others_are_over_is_kept() -> None:
+    """The timer that still runs for a wait that is over long since does not hold up an earlier deadline, or a later."""
+
+    async def main() -> Any:
+        for seconds in (60.0, 1.0, 90.0):
+            now = asyncio.get_running_loop().time()
+            assert await runtime.ASYNCIO.within(asyncio.sleep(0.1, "slept"), now + seconds) == "slept"
+            assert await until(now + seconds / 10) == pytest.approx(now + seconds / 10, abs=NEAR)
+
+    virtual_loop.run(main())
+
+
+def test_a_wait_that_is_over_in_time_is_left_alone() -> None:
+    """The task of an ended wait is not cancelled when its deadline comes, not even in its next wait."""
+
+    async def main() -> Any:
+        assert await runtime.ASYNCIO.within(asyncio.sleep(1, "first"), 2.0) == "first"
+        assert await runtime.ASYNCIO.within(asyncio.sleep(5, "second"), 20.0) == "second"
+        return asyncio.current_task().cancelling()  # type: ignore[union-attr]
+
+    assert virtual_loop.run(main()) == 0
+
+
+def test_a_burst_of_deadlines_takes_one_timer_of_the_loop() -> None:
+    """Thousands of attempts with one Timeout set and cancel no timer each, and leave nothing behind."""
+    taken: list[float] = []
+
+    async def main() -> Any:
+        loop = asyncio.get_running_loop()
+        call_later = loop.call_later
+        loop.call_later = lambda delay, *args: taken.append(delay) or call_later(delay, *args)  # type: ignore[method-assign, assignment, misc, func-returns-value]
+        ready = loop.create_future()
+        waits = [asyncio.create_task(runtime.ASYNCIO.within(asyncio.shield(ready), 10.0 + i)) for i in range(1000)]
+        await asyncio.sleep(0)
+        ready.set_result(None)
+        await asyncio.gather(*waits)
+        before = len(taken)
+        await asyncio.sleep(0)
+        await runtime.ASYNCIO.within(asyncio.sleep(0), 5000.0)
+        return before, len(runtime._lanes.lane._timers)
+
+    before, left = virtual_loop.run(main())
+    assert before <= 2  # its timer, and the one of `sleep`
+    assert left == 1, "those that are over leave with the next one"
+
+
+def test_two_loops_of_a_thread_keep_their_deadlines_apart() -> None:
+    """A loop that another one took turns with still rings at its own deadlines."""
+
+    async def short() -> str:
+        return await runtime.ASYNCIO.within(asyncio.sleep(0.001, "slept"), runtime.ASYNCIO.now() + 60)
+
+    async def expires() -> None:
+        with pytest.raises(Expired):
+            await runtime.ASYNCIO.within(asyncio.get_running_loop().create_future(), runtime.ASYNCIO.now() + 0.01)
+
+    with asyncio.Runner() as one, asyncio.Runner() as two:
+        for _ in range(2):
+            assert one.run(short()) == two.run(short()) == "slept"
+            one.run(expires())
+            two.run(expires())
