@@ -73,14 +73,11 @@ def options(**given: Unpack[OptionValues]) -> Iterator[None]:
         CONTEXT.reset(token)
 
 
-def effective(given: Mapping[str, Any] | None) -> Options:
+def effective(given: Mapping[str, Any]) -> Options:
     """The options of a request whose extension is `given`."""
-    base = CONTEXT.get()
-    if given is None:
-        return base
     if not isinstance(given, Mapping):
         raise OptionError(f'the "seawall" extension must be a mapping of options, not {given!r}')
-    return base.updated(given)
+    return CONTEXT.get().updated(given)
 
 
 def _finite(name: str, value: Any) -> float:

@@ -39,7 +39,7 @@ class Policy(Generic[S]):
     """
 
     __slots__ = ()
-    key: Key = "origin"
+    key: Any = "origin"  # a `Key`; but a subclass may allow fewer, which type checkers refuse for what can be assigned
     name: str | None = None
 
     def new_state(self) -> S:

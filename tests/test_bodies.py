@@ -1,0 +1,197 @@
+"""Bodies: whatever a transport's stream does, what a response holds comes back once."""
+
+import asyncio
+import gc
+from collections.abc import AsyncIterator, Generator, Iterator
+from typing import Any
+
+import httpx
+import pytest
+from calls import URL
+
+import seawall
+from seawall import CircuitBreaker, ConcurrencyLimit, Stack, State, Timeout
+from seawall.httpx import AsyncTransport, Transport
+from seawall.testing import ScriptedServer, VirtualRuntime, reply
+
+STACK = Stack(Timeout(30), CircuitBreaker(), ConcurrencyLimit(1))
+
+
+class Stream(httpx.AsyncByteStream, httpx.SyncByteStream):
+    """Two chunks; closing it may fail."""
+
+    def __init__(self, close: Exception | None = None) -> None:
+        self.error = close
+        self.closed = 0
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        yield b"a"
+        yield b"b"
+
+    def __iter__(self) -> Iterator[bytes]:
+        yield b"a"
+        yield b"b"
+
+    async def aclose(self) -> None:
+        self.close()
+
+    def close(self) -> None:
+        self.closed += 1
+        if self.error is not None:
+            raise self.error
+
+
+class Plain:
+    """An awaitable that is no coroutine."""
+
+    def __init__(self, value: Any) -> None:
+        self.value = value
+
+    def __await__(self) -> Generator[Any, None, Any]:
+        if isinstance(self.value, BaseException):
+            raise self.value
+        return self.value
+        yield
+
+
+class Awaitables(httpx.AsyncByteStream):
+    """A stream whose iterator gives plain awaitables, as one written in C might."""
+
+    def __init__(self, *chunks: bytes) -> None:
+        self._chunks = list(chunks)
+
+    def __aiter__(self) -> "Awaitables":
+        return self
+
+    def __anext__(self) -> Plain:
+        return Plain(self._chunks.pop(0) if self._chunks else StopAsyncIteration())
+
+
+class Answers:
+    """A transport that answers with one stream, through plain awaitables."""
+
+    def __init__(self, stream: Any) -> None:
+        self.stream = stream
+
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
+        return httpx.Response(200, stream=self.stream)
+
+    def handle_async_request(self, request: httpx.Request) -> Plain:
+        return Plain(self.handle_request(request))
+
+
+def in_use(state: State) -> int:
+    (slots,) = (entry["in_use"] for entry in state.snapshot() if "in_use" in entry)
+    return int(slots)
+
+
+def failures(state: State) -> int:
+    (circuit,) = (entry["failures"] for entry in state.snapshot() if "failures" in entry)
+    return int(circuit)
+
+
+async def open_response(state: State, stream: Any) -> httpx.Response:
+    transport = AsyncTransport(STACK, transport=Answers(stream), state=state)
+    response: httpx.Response = await transport.handle_async_request(httpx.Request("GET", URL))
+    assert in_use(state) == 1
+    return response
+
+
+@pytest.mark.parametrize("how", ["read", "closed"])
+@pytest.mark.parametrize("mode", ["sync", "async"])
+def test_a_stream_that_cannot_be_closed_gives_everything_back(mode: str, how: str) -> None:
+    """The error of closing comes out, what was held comes back, and the circuit hears that the body broke."""
+    state, stream = State(), Stream(close=httpx.ReadError("cannot close"))
+
+    async def awaiting() -> None:
+        response = await open_response(state, stream)
+        with pytest.raises(httpx.ReadError, match="cannot close"):
+            await (response.aread() if how == "read" else response.aclose())
+
+    if mode == "async":
+        asyncio.run(awaiting())
+    else:
+        response = Transport(STACK, transport=Answers(stream), state=state).handle_request(httpx.Request("GET", URL))
+        with pytest.raises(httpx.ReadError, match="cannot close"):
+            response.read() if how == "read" else response.close()
+    assert (in_use(state), failures(state), stream.closed) == (0, 1, 1)
+
+
+def test_plain_awaitables_are_as_good_as_coroutines() -> None:
+    """A transport and a stream may return anything that can be awaited."""
+    state = State()
+
+    async def main() -> bytes:
+        return await (await open_response(state, Awaitables(b"a", b"b"))).aread()
+
+    assert asyncio.run(main()) == b"ab"
+    assert in_use(state) == 0
+
+
+def test_closing_twice_gives_back_once() -> None:
+    """The second close of a stream does nothing, however the first one ended."""
+    state, stream = State(), Stream()
+
+    async def main() -> None:
+        body: Any = (await open_response(state, stream)).stream
+        await body.aclose()
+        await body.aclose()
+        await body._finish("closed", None)
+
+    asyncio.run(main())
+    assert (in_use(state), stream.closed) == (0, 1)
+
+
+def test_a_reader_that_is_thrown_away_half_way_awaits_nothing() -> None:
+    """A reading coroutine that is closed gets out at once; the body stays open until it is closed or collected."""
+    state = State()
+    gate: Any = None
+
+    class Held(Stream):
+        async def __aiter__(self) -> AsyncIterator[bytes]:
+            yield b"a"
+            await gate
+
+    async def main() -> None:
+        nonlocal gate
+        gate = asyncio.get_running_loop().create_future()
+        body: Any = (await open_response(state, Held())).stream
+        chunks = aiter(body)
+        assert await anext(chunks) == b"a"
+        step = chunks.__anext__()
+        step.send(None)
+        step.close()
+        assert in_use(state) == 1
+        await body.aclose()
+
+    asyncio.run(main())
+    assert in_use(state) == 0
+
+
+def test_a_response_that_ended_while_a_policy_held_it_holds_nothing(driver: str) -> None:
+    """What is hung on a body that has been read by a policy further in is given back at once."""
+    state = State()
+    stack = Stack(ConcurrencyLimit(1), seawall.ReadBody(100, chunked=True), Reads())
+    server = ScriptedServer(reply(body=[b"a", b"b"]))
+
+    async def awaiting() -> None:
+        transport = AsyncTransport(stack, transport=server, state=state)
+        await transport.handle_async_request(httpx.Request("GET", URL))
+
+    if driver == "threads":
+        Transport(stack, transport=server, state=state).handle_request(httpx.Request("GET", URL))
+    elif driver == "asyncio":
+        asyncio.run(awaiting())
+    else:
+        VirtualRuntime().run(awaiting())
+    gc.collect()
+    assert in_use(state) == 0
+
+
+class Reads(seawall.Policy[None]):
+    """Reads the body to its end, and hands on the response all the same."""
+
+    async def handle(self, call: Any, state: None, next: Any) -> Any:
+        response = await next(call)
+        await call.body(response).read(100)
+        return response
