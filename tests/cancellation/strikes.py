@@ -1,0 +1,207 @@
+"""Strikes a coroutine at its n-th suspension: one plan, carried out on a virtual clock or on asyncio.
+
+A coroutine suspends by yielding, through every frame, to whatever drives it. `Steps` stands at the outermost frame,
+counts these yields and hands them on, so both drivers see the same points. A strike hits in one of two moments:
+
+- "waiting": while the coroutine waits, after whatever was ready to run by then;
+- "woken": when what it waited for has come (a slot, a turn, a deadline of ours), before it could take a step.
+"""
+
+import asyncio
+import random
+from collections.abc import Callable, Coroutine, Generator
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import virtual_loop
+
+from seawall.testing import Cancelled, VirtualRuntime
+
+When = Literal["waiting", "woken"]
+STRUCK = "struck"
+"""The outcome of a call out of which its strike came unchanged."""
+
+
+class Fault(Exception):
+    """An ordinary exception, thrown into whatever waits."""
+
+
+@dataclass
+class Strike:
+    """What hits a call, when, and at which of its suspensions (0: none)."""
+
+    how: str
+    when: When
+    number: int = 0
+    suspensions: int = 0
+    hit: bool = False
+    unbalanced: int = 0
+    """Cancellations of its task that nobody took back, or that somebody took back too often."""
+
+    def due(self) -> bool:
+        """Count a suspension. Whether it is the one."""
+        self.suspensions += 1
+        return self.suspensions == self.number
+
+
+class Steps:
+    """A coroutine that tells what it suspends on, before it does."""
+
+    def __init__(self, coro: Coroutine[Any, Any, Any], told: Callable[[Any], None]) -> None:
+        self.coro = coro
+        self.told = told
+
+    def __await__(self) -> Generator[Any, Any, Any]:
+        error: BaseException | None = None
+        while True:
+            try:
+                suspended = self.coro.send(None) if error is None else self.coro.throw(error)
+            except StopIteration as done:
+                return done.value
+            self.told(suspended)
+            error = None
+            try:
+                yield suspended
+            except BaseException as raised:
+                error = raised
+
+
+class Watched(VirtualRuntime):
+    """A virtual runtime that strikes a task at the moment at which it is woken."""
+
+    park: Any = None
+    hit: Callable[[], None]
+
+    def resume(self, park: Any) -> None:
+        super().resume(park)
+        if park is self.park:
+            self.park = None
+            self.hit()
+
+
+class Virtual:
+    """Plays in virtual time."""
+
+    hows = ("cancel", "fault")
+
+    def __init__(self) -> None:
+        self.runtime = Watched()
+        self.now, self.sleep, self.spawn = self.runtime.now, self.runtime.sleep, self.runtime.spawn
+
+    def run(self, main: Coroutine[Any, Any, Any]) -> Any:
+        return self.runtime.run(main)
+
+    def strike(self, coro: Coroutine[Any, Any, Any], strike: Strike) -> Any:
+        """Start a coroutine that is to be struck. Awaits to what it returned, or raised, or STRUCK."""
+        error = Cancelled() if strike.how == "cancel" else Fault()
+
+        def hit() -> None:
+            strike.hit = True
+            task.interrupt(error)
+
+        async def soon() -> None:
+            hit()
+
+        def told(park: Any) -> None:
+            if not strike.due():
+                return
+            if strike.when == "waiting":
+                self.spawn(soon())
+            else:
+                self.runtime.park, self.runtime.hit = park, hit
+
+        async def victim() -> Any:
+            try:
+                return await Steps(coro, told)
+            except BaseException as raised:
+                if raised is error:
+                    return STRUCK
+                if isinstance(raised, Exception):
+                    return raised
+                raise
+
+        task = self.spawn(victim(), "victim")
+        return task
+
+    def left(self) -> list[Any]:
+        """What still runs besides the current task: tasks and timers."""
+        tasks = [task for task in self.runtime._alive if task is not self.runtime._current]
+        return tasks + [timer for _, _, timer in self.runtime._timers if timer.callback is not None]
+
+
+class Asyncio:
+    """Plays on a real event loop, whose clock jumps."""
+
+    hows = ("cancel", "timeout")
+
+    def __init__(self) -> None:
+        self.complaints: list[str] = []
+
+    def now(self) -> float:
+        return asyncio.get_running_loop().time()
+
+    async def sleep(self, seconds: float) -> None:
+        await asyncio.sleep(seconds)
+
+    def spawn(self, coro: Coroutine[Any, Any, Any]) -> Any:
+        return asyncio.ensure_future(coro)
+
+    def run(self, main: Coroutine[Any, Any, Any]) -> Any:
+        async def listening() -> Any:
+            loop = asyncio.get_running_loop()
+            loop.set_exception_handler(lambda _, context: self.complaints.append(context["message"]))
+            return await main
+
+        random.seed(0)  # the coin of asyncio's runtime
+        result = virtual_loop.run(listening())
+        assert not self.complaints
+        return result
+
+    def strike(self, coro: Coroutine[Any, Any, Any], strike: Strike) -> Any:
+        """As on the virtual clock. "timeout" is an `asyncio.timeout` around the call."""
+        scope = asyncio.timeout(None)
+
+        def hit(_: Any = None) -> None:
+            if task.done():
+                return
+            strike.hit = True
+            if strike.how == "cancel":
+                task.cancel()
+            else:
+                scope._on_timeout()  # rescheduled, it would only expire after the step that it must forestall
+
+        def told(future: Any) -> None:
+            if not strike.due():
+                return
+            if strike.when == "waiting" or future is None:  # None: a bare turn of the loop
+                asyncio.get_running_loop().call_soon(hit)
+            else:
+                future.add_done_callback(hit)  # ahead of the task's own callback, which is added after this
+
+        async def victim() -> Any:
+            try:
+                async with scope:
+                    return await Steps(coro, told)
+            except asyncio.CancelledError:
+                if not (strike.hit and strike.how == "cancel"):
+                    raise
+                task.uncancel()
+                return STRUCK
+            except TimeoutError as error:
+                return STRUCK if scope.expired() else error
+            except Exception as error:
+                return error
+            finally:
+                strike.unbalanced = task.cancelling()
+
+        task = asyncio.ensure_future(victim())
+        return task
+
+    def left(self) -> list[Any]:
+        """What still runs besides the current task: tasks, and timers but for the one of our deadlines' lane."""
+        timers = (handle for handle in asyncio.get_running_loop()._scheduled if not handle.cancelled())
+        tasks = [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]
+        return tasks + [timer for timer in timers if timer._callback.__qualname__ != "_Lane._rung"]
+
+
+DRIVERS = {"virtual": Virtual, "asyncio": Asyncio}
