@@ -173,7 +173,7 @@ def test_a_deadline_in_the_instant_of_the_grant_is_no_loss():
 
 
 def test_a_wake_whose_loop_is_closed_passes_the_slot_on():
-    """A waiter of an event loop that is no more cannot be woken; the next in line gets the slot."""
+    """A waiter of an event loop that is no more cannot be woken; the next in line gets the slot, and keeps it."""
     slots, gone = Slots(1), asyncio.new_event_loop()
     assert slots.try_enter()
     stranded = gone.create_task(enter(slots, ASYNCIO))
@@ -190,6 +190,9 @@ def test_a_wake_whose_loop_is_closed_passes_the_slot_on():
     asyncio.run(main())
     assert (slots.in_use, slots.waiting) == (1, 0)
     stranded._log_destroy_pending = False
+    del stranded
+    gc.collect()
+    assert slots.in_use == 1
 
 
 def test_a_grant_is_decided_under_the_lock_and_its_wake_delivered_outside():

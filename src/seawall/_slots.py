@@ -30,7 +30,7 @@ class Slots:
         """Whose slots these are, as rejections tell it."""
         self._queue = Queue()
         self._lock = threading.Lock()
-        self._orphans: deque[None] = deque()
+        self._orphans: deque[Ticket | None] = deque()  # calls thrown away in line; None: slots dropped while held
 
     def belong(self, label: Hashable, listeners: list[Listener]) -> None:
         """Whose slots these are."""
@@ -101,6 +101,10 @@ class Slots:
             raise call.rejected(QueueFull, f"{owner}: {line} in line", key=key)
         try:
             await call.wait(ticket.waiter, until)
+        except GeneratorExit:  # thrown away with its event loop: as `abandon`
+            self._orphans.append(ticket)
+            self._drain()
+            raise
         except BaseException:
             if not self._leave(ticket):
                 self.release()
@@ -114,12 +118,11 @@ class Slots:
     def _leave(self, ticket: Ticket) -> bool:
         """Leave the line. False if the ticket had been granted: its slot is the caller's."""
         with self._lock:
-            waiting = ticket.state == "waiting"
-            if waiting:
+            if ticket.state == "waiting":
                 self._queue.discard(ticket)
         if self._orphans:
             self._drain()
-        return waiting
+        return ticket.state == "gone"
 
     def _next(self) -> Ticket | None:
         """Under the lock: one slot came free. Who gets it? None: nobody, it is free."""
@@ -132,6 +135,7 @@ class Slots:
         """Wake who was granted; what cannot be woken passes its slot on."""
         while ticket is not None and not ticket.waiter.wake():
             with self._lock:
+                ticket.state = "gone"  # should it ever be thrown away, it has nothing to give back
                 ticket = self._next()
 
     def _drain(self) -> None:
@@ -139,8 +143,11 @@ class Slots:
             granted = []
             try:
                 while self._orphans:
-                    self._orphans.popleft()
-                    granted.append(self._next())
+                    orphan = self._orphans.popleft()
+                    if orphan is None or orphan.state == "granted":
+                        granted.append(self._next())
+                    elif orphan.state == "waiting":
+                        self._queue.discard(orphan)
             finally:
                 self._lock.release()
             for ticket in granted:
