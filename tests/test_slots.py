@@ -195,6 +195,22 @@ def test_a_wake_whose_loop_is_closed_passes_the_slot_on():
     assert slots.in_use == 1
 
 
+def test_a_slot_and_its_next_owner_dropped_together_come_back_once():
+    """A holder is dropped, then the one in line, whose loop is closed: one slot comes back, not two."""
+    slots, gone = Slots(1), asyncio.new_event_loop()
+    assert slots.try_enter()
+    coroutine = enter(slots, ASYNCIO)
+    stranded = gone.create_task(coroutine)
+    gone.run_until_complete(asyncio.sleep(0))
+    gone.close()
+    stranded._log_destroy_pending = False
+    with slots._lock:  # a collector interrupts one who holds it
+        slots.abandon()
+        coroutine.close()
+    assert slots.try_enter() or slots.try_enter()  # the first may look before it takes back what was dropped
+    assert (slots.in_use, slots.waiting) == (1, 0)
+
+
 def test_a_grant_is_decided_under_the_lock_and_its_wake_delivered_outside():
     """Waking may run code of ours or of an event loop's: never under the lock."""
     slots, seen = Slots(1), []

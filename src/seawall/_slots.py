@@ -135,6 +135,8 @@ class Slots:
         """Wake who was granted; what cannot be woken passes its slot on."""
         while ticket is not None and not ticket.waiter.wake():
             with self._lock:
+                if ticket.state == "gone":  # thrown away since it was granted: its slot has been passed on
+                    return
                 ticket.state = "gone"  # should it ever be thrown away, it has nothing to give back
                 ticket = self._next()
 
@@ -144,10 +146,13 @@ class Slots:
             try:
                 while self._orphans:
                     orphan = self._orphans.popleft()
-                    if orphan is None or orphan.state == "granted":
+                    if orphan is None:
                         granted.append(self._next())
                     elif orphan.state == "waiting":
                         self._queue.discard(orphan)
+                    elif orphan.state == "granted":
+                        orphan.state = "gone"
+                        granted.append(self._next())
             finally:
                 self._lock.release()
             for ticket in granted:
