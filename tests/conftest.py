@@ -1,7 +1,20 @@
-"""Fixtures of general use."""
+"""Fixtures of general use, and how many examples Hypothesis tries.
+
+`pytest` tries new examples each time. On CI (`CI` is set) they are the same each time, so that a change is judged by
+what it changes; `pytest --hypothesis-profile=long` tries very many.
+"""
+
+import os
 
 import pytest
 from drivers import DRIVERS
+from hypothesis import HealthCheck, settings
+
+# how fast examples are found says nothing about what is tested
+settings.register_profile("some", deadline=None, stateful_step_count=40, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("ci", settings.get_profile("some"), derandomize=True)
+settings.register_profile("long", settings.get_profile("some"), max_examples=3000)
+settings.load_profile("ci" if os.environ.get("CI") else "some")
 
 
 @pytest.fixture(params=DRIVERS)

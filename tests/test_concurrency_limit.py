@@ -8,7 +8,7 @@ import httpx
 import pytest
 from calls import ORIGIN, URL, asking, burst, client, outcome, starts
 from drivers import exchange, known
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 import seawall
@@ -22,7 +22,6 @@ def in_use(state: seawall.State) -> int:
     return known(state, ConcurrencyLimit)["in_use"]
 
 
-@settings(max_examples=30, deadline=None)
 @given(limit=st.integers(1, 5), count=st.integers(1, 20))
 def test_never_more_than_the_limit_in_flight(limit: int, count: int):
     """At no time has the server more open bodies of one origin than `limit`, and all calls are served in rounds."""

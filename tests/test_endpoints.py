@@ -3,7 +3,7 @@
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 import seawall
@@ -196,7 +196,6 @@ def written(method: str | None, scheme: str | None, host: str, port: int | None,
     )
 
 
-@settings(deadline=None)
 @given(EXACT)
 def test_a_pattern_matches_the_request_it_spells(parts: tuple[Any, ...]) -> None:
     """Every pattern without wildcards takes the request that is written like it, and no other host's."""
@@ -207,7 +206,6 @@ def test_a_pattern_matches_the_request_it_spells(parts: tuple[Any, ...]) -> None
     assert not endpoint.serves(scheme or "https", "other" + host.strip("[]"), port)
 
 
-@settings(deadline=None)
 @given(EXACT, st.data())
 def test_a_generalised_pattern_loses_to_the_exact_one(parts: tuple[Any, ...], data: st.DataObject) -> None:
     """Of a pattern and the same with something left out, the full one wins, and the other takes the rest."""
@@ -228,7 +226,6 @@ def test_a_generalised_pattern_loses_to_the_exact_one(parts: tuple[Any, ...], da
     assert other in taking or parse(exact, ONE).whole_host
 
 
-@settings(deadline=None)
 @given(st.text(max_size=30))
 def test_any_text_is_a_pattern_or_a_clear_error(text: str) -> None:
     """No text crashes the parser: it is read, or refused as a StackError that shows it."""

@@ -8,7 +8,7 @@ import pytest
 import virtual_loop
 from aiolimiter import AsyncLimiter
 from calls import URL, asking, client, outcome
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from seawall import Throttle
@@ -73,7 +73,6 @@ def test_a_quota_is_spent_at_once_and_comes_back_a_period_later():
     assert [at for at, _ in made] == [0.0] * 10 + [1.0] * 10 + [2.0] * 5
 
 
-@settings(max_examples=40, deadline=None)
 @given(
     rate=st.integers(STAMPS + 1, 5 * STAMPS),
     gaps=st.lists(st.tuples(st.floats(0, 0.4), st.integers(1, 4000)), min_size=1, max_size=40),
@@ -189,7 +188,6 @@ def schedule_of_throttle(policy: Throttle, times: list[float]) -> list[float]:
     return sorted(request.at for request in server.requests)
 
 
-@settings(max_examples=60, deadline=None)
 @given(
     rate=st.integers(1, 10),
     per=st.sampled_from([0.5, 1.0, 60.0]),
@@ -202,7 +200,6 @@ def test_a_burst_of_the_rate_is_aiolimiter_s_schedule(rate: int, per: float, sha
     assert ours == pytest.approx(schedule_of_asyncio(rate, per, times), abs=1e-4 * per)
 
 
-@settings(max_examples=40, deadline=None)
 @given(
     rate=st.integers(2, 6),
     calls=st.lists(st.tuples(st.floats(0, 4), st.integers(1, 2), st.integers(-1, 1)), min_size=1, max_size=25),

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from calls import URL, client, outcome
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 import seawall
@@ -56,7 +56,6 @@ calls = st.lists(
 )
 
 
-@settings(deadline=None)
 @given(limit=st.integers(1, 4), bound=st.none() | st.integers(0, 5), given_calls=calls)
 def test_permits_are_conserved(limit: int, bound: int | None, given_calls: list[Any]):
     """Never more than `limit` inside, nobody waits while a slot is free, and in the end every slot is free."""

@@ -8,7 +8,7 @@ import httpx
 import pytest
 from calls import ORIGIN, URL, asking, burst, client, outcome, starts
 from drivers import exchange, known
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 import seawall
@@ -231,7 +231,6 @@ def test_a_cancelled_waiter_gives_its_place_back(which: int):
     assert starts(server) == [0, 1, 2]
 
 
-@settings(max_examples=30, deadline=None)
 @given(moments=st.lists(st.integers(0, 40), min_size=1, max_size=10))
 def test_waiters_cancelled_at_any_moment_leave_no_gap(moments: list[int]):
     """Whoever stays is served one after the other without a pause; nothing is spent on those who left in time."""

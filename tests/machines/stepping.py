@@ -5,15 +5,9 @@ from collections.abc import Callable, Coroutine, Iterator
 from types import SimpleNamespace
 from typing import Any
 
-from hypothesis import HealthCheck, settings
-
 from seawall._options import Options
 
 INF = float("inf")
-
-SHORT = settings(
-    max_examples=100, stateful_step_count=40, deadline=None, suppress_health_check=[HealthCheck.too_slow]
-)  # how fast a machine finds its examples says nothing about what it tests
 
 
 class Cancelled(BaseException):

@@ -5,7 +5,7 @@ from typing import Any
 
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
-from stepping import INF, SHORT, Cancelled, Runtime, Stepped, park
+from stepping import INF, Cancelled, Runtime, Stepped, park
 
 from seawall import Retry, RetryBudget
 from seawall.backoff import THROTTLED
@@ -138,5 +138,4 @@ class BudgetModel(RuleBasedStateMachine):
             call.cancel()
 
 
-BudgetModel.TestCase.settings = SHORT
 TestBudgetModel = BudgetModel.TestCase

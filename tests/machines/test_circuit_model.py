@@ -7,7 +7,7 @@ from circuits import LEASE, Clock, machine, report
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
-from stepping import INF, SHORT, Waiter
+from stepping import INF, Waiter
 
 from seawall import CircuitOpen
 from seawall._window import BUCKETS, Window
@@ -284,5 +284,4 @@ class CircuitModel(RuleBasedStateMachine):
                 assert flight.waiter.woken == (flight.generation in self.revoked)
 
 
-CircuitModel.TestCase.settings = SHORT
 TestCircuitModel = CircuitModel.TestCase

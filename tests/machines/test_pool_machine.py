@@ -5,7 +5,7 @@ from typing import Any
 
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
-from stepping import SHORT, Cancelled, Runtime, Stepped, StubCall, park
+from stepping import Cancelled, Runtime, Stepped, StubCall, park
 
 from seawall._body import close_all
 from seawall._pool import Shards
@@ -277,5 +277,4 @@ class PoolModel(RuleBasedStateMachine):
             assert transport.closings == 1 or transport.closed_in_use or transport.home.closed
 
 
-PoolModel.TestCase.settings = SHORT
 TestPoolModel = PoolModel.TestCase

@@ -4,7 +4,7 @@ from typing import Any
 
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
-from stepping import SHORT, Waiter
+from stepping import Waiter
 
 from seawall._queue import AGEING, Queue, Ticket
 
@@ -118,5 +118,4 @@ class QueueModel(RuleBasedStateMachine):
         assert not self.queue._flows
 
 
-QueueModel.TestCase.settings = SHORT
 TestQueueModel = QueueModel.TestCase

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
-from stepping import INF, SHORT
+from stepping import INF
 
 from seawall import _rate
 from seawall._rate import LeakyBucket, SlidingWindow, StrictWindow
@@ -233,8 +233,6 @@ class CoarseModel(RuleBasedStateMachine):
             self.patch.undo()
 
 
-for model in (SlidingModel, StrictModel, BucketModel, CoarseModel):
-    model.TestCase.settings = SHORT
 TestSlidingModel = SlidingModel.TestCase
 TestStrictModel = StrictModel.TestCase
 TestBucketModel = BucketModel.TestCase

@@ -5,7 +5,7 @@ from typing import Any
 
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
-from stepping import INF, SHORT, Cancelled, Runtime, Stepped, StubCall
+from stepping import INF, Cancelled, Runtime, Stepped, StubCall
 from test_queue_machine import Line
 
 from seawall import QueueFull, WaitTooLong
@@ -195,5 +195,4 @@ class SlotsModel(RuleBasedStateMachine):
             assert (self.slots.in_use, self.slots.waiting) == (0, 0)
 
 
-SlotsModel.TestCase.settings = SHORT
 TestSlotsModel = SlotsModel.TestCase

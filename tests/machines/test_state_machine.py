@@ -4,7 +4,7 @@ from typing import Any
 
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
-from stepping import INF, SHORT, Runtime, Stepped, StubCall
+from stepping import INF, Runtime, Stepped, StubCall
 
 from seawall import CircuitBreaker, ConcurrencyLimit, Retry, RetryBudget, State, Throttle
 from seawall._circuit import CircuitState
@@ -193,5 +193,4 @@ class StateModel(RuleBasedStateMachine):
                 one.coro.close()
 
 
-StateModel.TestCase.settings = SHORT
 TestStateModel = StateModel.TestCase

@@ -6,7 +6,7 @@ import httpx
 import pytest
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
-from stepping import INF, SHORT, Waiter
+from stepping import INF, Waiter
 
 from seawall._queue import AGEING, Ticket
 from seawall._rate import RECENT, LeakyBucket, SlidingWindow, Unlimited
@@ -221,5 +221,4 @@ class ThrottleModel(RuleBasedStateMachine):
             assert sum(cost for at, cost in self.starts if since <= at < since + 1.0 - MOMENT) <= allowed + MOMENT
 
 
-ThrottleModel.TestCase.settings = SHORT
 TestThrottleModel = ThrottleModel.TestCase
