@@ -248,8 +248,8 @@ def test_the_standard_stack_has_its_documented_values() -> None:
         Timeout(10),
     ]
     assert standard() == standard()
-    for policy in standard():  # each is explained in the table
-        assert f"| `{type(policy).__name__}(" in (standard.__doc__ or "")
+    for policy in standard():  # each is explained
+        assert f"- `{type(policy).__name__}(" in (standard.__doc__ or "")
 
 
 def test_stacks_cannot_be_changed_in_place() -> None:

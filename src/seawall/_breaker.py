@@ -5,7 +5,7 @@ half-open call through under asyncio and counts cancellations as failures. So th
 subclass whose state, `open()`, `close()` and `half_open()` go to the machine, and whose `call` refuses.
 """
 
-from collections.abc import Callable, Hashable
+from collections.abc import Hashable
 from typing import TYPE_CHECKING, Any, Literal, NoReturn
 
 import pybreaker
@@ -77,20 +77,14 @@ class Breaker(pybreaker.CircuitBreaker):
         """Let the next calls through as probes."""
         self._machine.force("half-open")
 
-    def call(self, func: Callable[..., Any], *args: Any, **kwargs: Any) -> NoReturn:
+    def call(self, *args: Any, **kwargs: Any) -> NoReturn:
         """Refused: calls are admitted by the client that owns the circuit."""
         raise NotImplementedError(
             "a Seawall circuit admits the calls of its own clients; send the request through one, or use a "
             "pybreaker.CircuitBreaker of your own for other work"
         )
 
-    def call_async(self, func: Callable[..., Any], *args: Any, **kwargs: Any) -> NoReturn:
-        """Refused, as `call` is."""
-        self.call(func, *args, **kwargs)
-
-    def calling(self) -> NoReturn:
-        """Refused, as `call` is."""
-        self.call(lambda: None)
+    call_async = calling = call
 
     def tell(self, old: str, new: str) -> None:
         """Tell pybreaker's listeners of a transition, each isolated from the others."""
@@ -122,10 +116,11 @@ class Circuit:
     def __init__(self, machine: "CircuitState") -> None:
         self._machine = machine
         self.breaker = Breaker(machine)
+        """The circuit as a `pybreaker.CircuitBreaker`, for tools that know those."""
 
     @property
     def key(self) -> Hashable:
-        """What it guards: an origin such as "https://api.example.com", unless the policy's `key` says otherwise."""
+        """What it guards: an origin such as `https://api.example.com`, unless the policy's `key` says otherwise."""
         return self._machine.label
 
     @property
@@ -156,7 +151,7 @@ class Circuit:
 
     def reset(self) -> None:
         """Close it and forget what it counted."""
-        self._machine.force("closed", forget=True)
+        self._machine.force("closed")
 
     def __repr__(self) -> str:
         return repr(self._machine)

@@ -43,17 +43,21 @@ class Attempt:
     """One try at sending the request. All times in seconds."""
 
     number: int
+    """From 1."""
     started: float
     """When it was sent, after the start of the call."""
     elapsed: float
     """From send to response headers, or to the error. Attempts that were cancelled are not listed."""
     status: int | None
+    """Of its answer; None without one."""
     error: Exception | None
+    """What it raised, if it did."""
     waited: float
     """The backoff before it."""
     retry_after: float | None
     """What the server asked for in its answer."""
     hedged: bool
+    """Whether it ran beside another attempt. No policy does that yet."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,6 +69,7 @@ class Report:
     key: Hashable
     """The origin it was sent to."""
     attempts: tuple[Attempt, ...]
+    """Those that were sent, in order, of every redirect and authentication hop."""
     queued: float
     """Time in waiting lines: for a slot, or for a connection."""
     throttled: float
@@ -156,11 +161,15 @@ class Call:
         self, request: Any, runtime: Runtime, chain: "Chain", options: Options, trail: Trail, deadline: float
     ) -> None:
         self.request = request
+        """The HTTP library's request."""
         self.runtime = runtime
+        """The clock, the coin and what can be waited for."""
         self.chain = chain
         self.options = options
+        """This request's options: `.priority`, `.cost`, `.tenant` and the others."""
         self.trail = trail
         self.deadline = deadline
+        """When it must be over, on the runtime's clock; `inf` without a `Timeout`."""
         self.guard: Guard | None = None
         self.waited = 0.0
         """The backoff before the current attempt."""
@@ -179,7 +188,7 @@ class Call:
 
     @property
     def key(self) -> Hashable:
-        """The origin of the request, such as "https://api.example.com"."""
+        """The origin of the request, such as `https://api.example.com`."""
         return self.chain.label
 
     def fork(self) -> "Call":

@@ -310,13 +310,9 @@ class CircuitState:
         if old != new:
             self._notices.append((old, new))
 
-    def force(self, new: Name, *, forget: bool = False) -> None:
+    def force(self, new: Name) -> None:
         """An operator's transition."""
         with self._lock:
-            if forget:
-                self.reopened = 0
-                self.failed_in_a_row = 0
-                self.window.clear()
             self._become(new)
         self.deliver()
 
@@ -339,8 +335,9 @@ class CircuitState:
     def _tell(self, old: Name, new: Name) -> None:
         logger.warning("circuit %s: %s -> %s", self.label, old, new)
         self.circuit.breaker.tell(old, new)
-        once = {id(listener): listener for listener in self._listeners}  # several transports may share one listener
-        notify(once.values(), CircuitChanged(endpoint=None, key=self.label, old=old, new=new))
+        told = self._listeners.copy()  # several transports may share one listener, which may be a bound method
+        once = [listener for place, listener in enumerate(told) if listener not in told[:place]]
+        notify(once, CircuitChanged(endpoint=None, key=self.label, old=old, new=new))
 
     # -- state
 

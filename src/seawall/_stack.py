@@ -128,15 +128,15 @@ EMPTY.policies, EMPTY._given, EMPTY.attempt_timeout = (), (), INF
 def standard() -> Stack:
     """The recommended stack.
 
-    | policy | values | why |
-    |---|---|---|
-    | `Timeout(30, body=False)` | 30 s for the call up to its response headers | nobody waits for ever; downloads may take longer |
-    | `Retry()` | 4 attempts, full jitter from 0.25 s to 20 s, a success-funded budget | survives blips, cannot make a storm |
-    | `CircuitBreaker(window=20)` | opens at 50 % of at least 20 calls in 20 s | stops sending to what is down |
-    | `ConcurrencyLimit(100)` | 100 requests in flight per origin | one slow origin cannot take all of a larger pool |
-    | `Throttle(None)` | no rate of its own | waits when the server says so |
-    | `Timeout(10)` | 10 s for an attempt's response headers | a stuck attempt leaves time for another |
-    """  # noqa: E501 - a table
+    - `Timeout(30, body=False)`: 30 s for the call up to its response headers. Nobody waits for ever, and downloads may
+      take longer.
+    - `Retry()`: 4 attempts, full jitter from 0.25 s to 20 s, a success-funded budget. Survives short failures, and
+      cannot make a storm of long ones.
+    - `CircuitBreaker(window=20)`: opens at 50 % failures of at least 20 calls in 20 s. Stops sending to what is down.
+    - `ConcurrencyLimit(100)`: 100 requests in flight for each origin. One slow origin cannot take all of a larger pool.
+    - `Throttle(None)`: no rate of its own. Waits when the server says so.
+    - `Timeout(10)`: 10 s for an attempt's response headers. A stuck attempt leaves time for another.
+    """
     return Stack(
         Timeout(30, body=False),
         Retry(),

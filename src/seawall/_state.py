@@ -79,7 +79,7 @@ class State:
                 yield cell.state.circuit
 
     def circuit(self, key: Hashable) -> Circuit:
-        """The circuit of a key: an origin such as "https://api.example.com", or what the policy's key gives.
+        """The circuit of a key: an origin such as `https://api.example.com`, or what the policy's key gives.
 
         Raises `KeyError`, listing the near ones, if no call has made it yet.
         """

@@ -16,7 +16,6 @@ class Window:
 
     def clear(self) -> None:
         self._buckets = [[0, 0, 0] for _ in range(BUCKETS)]
-        self._bucket = self._buckets[0]
         self._index = -1
         self._turn = -INF
         self.calls = self.failures = self.slow = 0
@@ -41,8 +40,6 @@ class Window:
     def advance(self, now: float) -> None:
         """Forget what has left the window."""
         index = int(now / self._width)
-        if index <= self._index:
-            return
         if index - self._index >= BUCKETS:
             self.clear()
         else:

@@ -10,10 +10,10 @@ E = TypeVar("E", bound=Event)
 class Recorder:
     """Remembers the events it is told of, in order.
 
-    recorder = Recorder()
-    client = AsyncClient(listeners=[recorder])
-    ...
-    assert recorder.of(seawall.CircuitChanged)[0].new == "open"
+        recorder = Recorder()
+        client = AsyncClient(listeners=[recorder])
+        ...
+        assert recorder.of(seawall.CircuitChanged)[0].new == "open"
     """
 
     def __init__(self) -> None:

@@ -38,10 +38,12 @@ class Received:
     """One request, as the server got it."""
 
     at: float
+    """When, on the clock of the runtime that it ran on."""
     method: str
     url: str
     headers: Mapping[str, str]
     content: bytes
+    """Its body."""
 
 
 class ScriptedServer:

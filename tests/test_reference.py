@@ -1,0 +1,25 @@
+"""The reference of the documentation has every public name, once."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+import seawall
+import seawall.httpx
+import seawall.testing
+
+REFERENCE = Path(__file__).parents[1] / "docs" / "reference"
+MODULE = re.compile(r"^\.\. currentmodule:: (\S+)$", re.MULTILINE)
+ENTRY = re.compile(r"^\.\. auto\w+:: (\w+)", re.MULTILINE)
+
+
+@pytest.mark.parametrize("module", [seawall, seawall.httpx, seawall.testing], ids=lambda module: module.__name__)
+def test_every_public_name_is_in_the_reference(module: object) -> None:
+    """What a module exports, and nothing else, has an entry under that module's name."""
+    found = []
+    for page in REFERENCE.glob("*.md"):
+        text = page.read_text(encoding="utf-8")
+        if MODULE.findall(text) == [module.__name__]:
+            found += ENTRY.findall(text)
+    assert sorted(found) == sorted(module.__all__)
