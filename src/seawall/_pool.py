@@ -78,8 +78,10 @@ class Surplus:
         self.runtime = runtime
 
     async def aclose(self) -> None:
-        await self.runtime.sleep(0)
-        await close_all(self.shards.trim(self.home), self.runtime)
+        try:
+            await self.runtime.sleep(0)
+        finally:  # a call that is cancelled meanwhile does not leave them
+            await close_all(self.shards.trim(self.home), self.runtime)
 
     def close(self) -> None:
         for transport in self.shards.trim(self.home):

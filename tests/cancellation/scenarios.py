@@ -262,6 +262,7 @@ POOLS = {
     "pool, connections expired": of(connections=2, prepare=let_two_expire),
     "pool, another origin's connection": of(connections=1, prepare=keep_another_alive),
     "pool without keep-alive": of(connections=2, keepalive=0, **LIMIT),
+    "pool without keep-alive, alone": of(connections=1, keepalive=0),
     "pool, body breaks": of(connections=1, script=(BREAKS,), ends=httpx.ReadError, **LINE),
     "pool, retried": of(RETRY, connections=1, prepare=keep_one_alive, script=(FAILED,), cost=5),
     "pool, attempt timeout": of(Retry(wait=SECOND), Timeout(1), connections=1, script=(reply(after=5),)),

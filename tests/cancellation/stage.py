@@ -168,6 +168,7 @@ class Stage:
         assert (shards.slots.in_use, shards.slots.waiting) == (0, 0), f"permits are held: {shards!r}"
         assert not [*shards._out, *shards._condemned, *shards.abandoned], "a shard was not given back"
         idle = [shard.transport for shard in shards._idle]
+        assert len(idle) <= shards.max_keepalive, "more connections are kept alive than may be"
         assert not any(connection.busy for connection in idle), "a connection was kept whose request was cut short"
         assert set(idle) == set(self.cable.open()), "a connection is open that the pool does not know"
         assert len(self.cable.sockets) == len(idle), "a socket is open that no connection has"
