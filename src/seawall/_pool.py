@@ -125,7 +125,13 @@ class Shards:
             timeout = (call.request.extensions.get("timeout") or {}).get("pool")
             if timeout is not None:
                 until = min(until, runtime.now() + timeout)
-            await slots.enter(call, until, owner="pool", key=None, flow=call.chain.origin)
+            try:
+                await slots.enter(call, until, owner="pool", key=None, flow=call.chain.origin)
+            except GeneratorExit:
+                raise  # thrown away with its event loop: nothing can be closed there
+            except BaseException:  # a connection may have been kept for it
+                await close_all(self.trim(runtime.home()), runtime)
+                raise
         try:
             shard, closing = self._take(runtime.home(), call.chain.origin, runtime.now())
         except BaseException:
