@@ -8,12 +8,16 @@ import os
 
 import pytest
 from drivers import DRIVERS
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, Phase, settings
 
 # how fast examples are found says nothing about what is tested
 settings.register_profile("some", deadline=None, stateful_step_count=40, suppress_health_check=[HealthCheck.too_slow])
 settings.register_profile("ci", settings.get_profile("some"), derandomize=True)
 settings.register_profile("long", settings.get_profile("some"), max_examples=3000)
+# for `mutmut run`: the same examples for every mutant, and none made smaller
+settings.register_profile(
+    "mutants", settings.get_profile("ci"), max_examples=50, phases=[Phase.explicit, Phase.generate]
+)
 settings.load_profile("ci" if os.environ.get("CI") else "some")
 
 

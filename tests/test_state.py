@@ -2,6 +2,7 @@
 
 import gc
 import json
+import weakref
 from typing import Any
 
 import httpx
@@ -15,9 +16,11 @@ from seawall import (
     ConcurrencyLimit,
     Retry,
     RetryBudget,
+    Stack,
     State,
     Throttle,
 )
+from seawall.httpx import Transport
 from seawall.testing import ScriptedServer, VirtualRuntime, reply
 
 
@@ -266,6 +269,52 @@ def test_an_unknown_key_lists_the_near_ones():
             assert c.state.circuit(ORIGIN + "/").key == ORIGIN
 
     VirtualRuntime().run(main())
+
+
+def test_of_very_many_circuits_the_near_ones_are_found():
+    """Where comparing with each would take long, those are shown that begin alike."""
+
+    async def main() -> None:
+        async with client(ScriptedServer(), CircuitBreaker()) as c:
+            for number in range(1000):
+                await c.get(f"https://host-{number:04}.example.com")
+            with pytest.raises(KeyError, match=r"there is 'https://host-0500\.example\.com', "):
+                c.state.circuit("https://host-0500.example.co")
+
+    VirtualRuntime().run(main())
+
+
+def test_a_circuit_is_the_same_each_time():
+    """However it is asked for: what listens to its breaker goes on doing so."""
+
+    async def main() -> None:
+        async with client(ScriptedServer(), CircuitBreaker()) as c:
+            await c.get(URL)
+            circuit = c.state.circuit(ORIGIN)
+            assert circuit is c.state.circuit(ORIGIN)
+            assert [circuit] == list(c.state.circuits())
+            assert circuit.breaker is c.state.circuit(ORIGIN).breaker
+
+    VirtualRuntime().run(main())
+
+
+def test_an_evicted_key_is_gone_at_once():
+    """It leaves no garbage for the collector, whose passes over many keys would cost more than all the calls."""
+    state, stack = State(max_keys=2), Stack(Retry(), CircuitBreaker(), ConcurrencyLimit(2), Throttle(None))
+
+    def visit(transport: Transport, numbers: range) -> None:  # without a client: its responses are such garbage
+        for number in numbers:
+            transport.handle_request(httpx.Request("GET", host(number))).read()
+
+    gc.disable()
+    try:
+        with Transport(stack, transport=ScriptedServer(), state=state) as transport:
+            visit(transport, range(9))
+            kept = [weakref.ref(cell.state) for cell in state._all_cells()]
+            visit(transport, range(9, 18))
+    finally:
+        gc.enable()
+    assert [one() for one in kept] == [None] * 8
 
 
 def test_a_circuit_is_found_by_what_its_key_gives():

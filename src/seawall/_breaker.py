@@ -52,7 +52,7 @@ class Breaker(pybreaker.CircuitBreaker):
             success_threshold=settings.probes,
             listeners=settings.listeners,
             state_storage=Storage(machine),
-            name=settings.name,
+            name=settings.name or str(machine.label),
         )
 
     @property
@@ -106,7 +106,7 @@ def _shown(breaker: Breaker, name: str) -> pybreaker.CircuitBreakerState:
         pybreaker.STATE_OPEN: pybreaker.CircuitOpenState,
         pybreaker.STATE_HALF_OPEN: pybreaker.CircuitHalfOpenState,
     }
-    state: pybreaker.CircuitBreakerState = kinds[name](breaker, None, False)
+    state: pybreaker.CircuitBreakerState = kinds[name](breaker, None)
     return state
 
 

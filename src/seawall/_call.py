@@ -101,10 +101,10 @@ class Trail:
         self.gave_up: str | None = None
         self.idempotency_key: str | None = None
 
-    def broke(self, error: Exception, now: float) -> None:
-        """The answer of the last attempt had good headers, but its body broke within the attempt."""
+    def broke(self, error: Exception, now: float, asked: float | None) -> None:
+        """The answer of the last attempt had its headers, but its body broke within the attempt."""
         if self.attempts:
-            at, _, status, _, waited, asked = self.attempts[-1]
+            at, _, status, _, waited, _ = self.attempts[-1]
             self.attempts[-1] = (at, now, status, error, waited, asked)
 
     def report(self) -> Report:

@@ -28,6 +28,7 @@ from ._window import Window
 from .runtime import Waiter
 
 if TYPE_CHECKING:
+    from ._breaker import Circuit
     from .policies.circuit_breaker import CircuitBreaker
 
 Name = Literal["closed", "open", "half-open", "isolated"]
@@ -43,7 +44,7 @@ class Generation:
 
     def __init__(self) -> None:
         self.revoked = False
-        self.waiters: set[Waiter] = set()
+        self.waiters: dict[Waiter, None] = {}  # in order: they are woken as they came
 
 
 class Admission:
@@ -64,13 +65,13 @@ class Admission:
 
     def watch(self, waiter: Waiter) -> None:
         with self.circuit._lock:
-            self.generation.waiters.add(waiter)
+            self.generation.waiters[waiter] = None
             revoked = self.generation.revoked
         if revoked:
             waiter.wake()
 
     def unwatch(self, waiter: Waiter) -> None:
-        self.generation.waiters.discard(waiter)
+        self.generation.waiters.pop(waiter, None)
 
     def check(self, call: Call) -> None:
         if self.generation.revoked:
@@ -105,8 +106,6 @@ class CircuitState:
     """One circuit."""
 
     def __init__(self, settings: "CircuitBreaker") -> None:
-        from ._breaker import Circuit
-
         self.settings = settings
         self.state: Name = "closed"
         self.label: Hashable = None
@@ -118,19 +117,28 @@ class CircuitState:
         self.probes_succeeded = 0
         self.generation = Generation()
         self.pending: deque[Admission] = deque()  # open bodies, in the order in which their verdicts fall due
-        self.orphans: deque[Admission] = deque()
+        self.orphans: list[Admission] = []
         self._lock = threading.Lock()
         self._listeners: list[Listener] = []
-        self._notices: deque[tuple[Name, Name]] = deque()
+        self._notices: list[tuple[Name, Name]] = []
         self._notifying = False
         self._to_wake: list[Waiter] = []
-        self.circuit: Circuit = Circuit(self)
+        self._circuit: Circuit | None = None
 
     def belong(self, label: Hashable, listeners: list[Listener]) -> None:
         """Whose circuit this is, and who is told."""
         self.label = label
         self._listeners = listeners
-        self.circuit.breaker.name = self.settings.name or str(label)
+
+    @property
+    def circuit(self) -> "Circuit":
+        """For those who watch and steer it. Made when it is first asked for: of many circuits few are looked at."""
+        from ._breaker import Circuit
+
+        with self._lock:
+            if self._circuit is None:
+                self._circuit = Circuit(self)
+            return self._circuit
 
     # -- admission and verdict
 
@@ -140,7 +148,6 @@ class CircuitState:
         if state == "closed":
             return Admission(self, generation, False, call.guard)
         now = call.runtime.now()
-        refused = False
         with self._lock:
             self._settle_due(now, call.runtime.random)
             if self.state == "open":
@@ -258,7 +265,7 @@ class CircuitState:
     def _settle_due(self, now: float, coin: Callable[[], float]) -> None:
         """Give the verdicts that fell due, and take back what was dropped."""
         while self.orphans:
-            self._count(self.orphans.popleft(), "neutral", now)
+            self._count(self.orphans.pop(), "neutral", now)
         pending = self.pending
         while pending:
             admission = pending[0]
@@ -326,7 +333,7 @@ class CircuitState:
                 if self._notifying or not self._notices:
                     return
                 self._notifying = True
-                old, new = self._notices.popleft()
+                old, new = self._notices.pop(0)
             try:
                 self._tell(old, new)
             finally:
@@ -334,7 +341,8 @@ class CircuitState:
 
     def _tell(self, old: Name, new: Name) -> None:
         logger.warning("circuit %s: %s -> %s", self.label, old, new)
-        self.circuit.breaker.tell(old, new)
+        if self._circuit is not None or self.settings.listeners:
+            self.circuit.breaker.tell(old, new)
         told = self._listeners.copy()  # several transports may share one listener, which may be a bound method
         once = [listener for place, listener in enumerate(told) if listener not in told[:place]]
         notify(once, CircuitChanged(endpoint=None, key=self.label, old=old, new=new))

@@ -100,7 +100,7 @@ class SlidingWindow:
         if stamps:
             self._expiry = stamps[0][1] + self.per
             if self._shared == INF and len(stamps) < STAMPS:  # there is room for stamps again
-                self._shared = stamps[-1][0] + self.grain
+                self._shared = -INF
         else:
             self._left, self._expiry, self._shared = self.rate - self._airborne, INF, -INF
 
@@ -254,8 +254,8 @@ class Pace:
         return float(self._spacing / 2.0**halvings)
 
     def _recent(self, now: float) -> float:
-        """The mean distance of the last starts, at most twice RECENT of them."""
+        """The mean distance of the last starts, at most twice RECENT of them; endless if there were fewer."""
         before, since = self._marks
         if before > -INF:
             return (now - before) / (self.starts + RECENT)
-        return (now - since) / (self.starts or 1) if since > -INF else 0.5
+        return (now - since) / (self.starts or 1)

@@ -8,7 +8,6 @@ a grant: a waiter that was cancelled, or whose circuit opened, just after it was
 """
 
 import threading
-from collections import deque
 from collections.abc import Hashable
 from typing import Any
 
@@ -30,7 +29,7 @@ class Slots:
         """Whose slots these are, as rejections tell it."""
         self._queue = Queue()
         self._lock = threading.Lock()
-        self._orphans: deque[Ticket | None] = deque()  # calls thrown away in line; None: slots dropped while held
+        self._orphans: list[Ticket | None] = []  # calls thrown away in line; None: slots dropped while held
 
     def belong(self, label: Hashable, listeners: list[Listener]) -> None:
         """Whose slots these are."""
@@ -145,7 +144,7 @@ class Slots:
             granted = []
             try:
                 while self._orphans:
-                    orphan = self._orphans.popleft()
+                    orphan = self._orphans.pop()
                     if orphan is None:
                         granted.append(self._next())
                     elif orphan.state == "waiting":

@@ -1,12 +1,13 @@
 """What Seawall remembers between calls: one cell of state per policy and key, bounded.
 
 A chain is the policies of one endpoint and key, bound to their cells. Chains are cached here, and a cell stays
-at least as long as a cached chain uses it: a cell that were evicted while a chain still held it would make two
-limits for one key. Eviction is second chance: a new chain makes the oldest ones show that they were used
+at least as long as a chain uses it, cached or held by a call under way: two cells for one key would make two
+limits. Eviction is second chance: a new chain makes the oldest ones show that they were used
 since they were last looked at, or that forgetting them would change something (an open circuit, a
 call in flight, a spent quota); the others go. So a look-up is one dict access and one time stamp.
 """
 
+import bisect
 import difflib
 import os
 import threading
@@ -24,13 +25,16 @@ from ._policy import Chain, Policy, label
 LOOKS = 4
 """How many old chains a new one examines."""
 
+NEAR = 100
+"""How many keys on either side, in order, are compared with one that is not known."""
+
 _living: "weakref.WeakSet[State]" = weakref.WeakSet()
 
 
 class Cell:
     """One policy's state for one key, and how many cached chains use it."""
 
-    __slots__ = ("chains", "freed", "key", "policy", "slot", "state")
+    __slots__ = ("__weakref__", "chains", "freed", "key", "policy", "slot", "state")
 
     def __init__(self, slot: Hashable, key: Hashable, policy: Policy[Any], state: Any) -> None:
         self.slot = slot
@@ -69,14 +73,15 @@ class State:
         self.chains: dict[Hashable, Chain] = {}
         self._cells: dict[tuple[Hashable, Hashable], Cell] = {}
         self._loose: dict[tuple[Hashable, Hashable], Cell] = {}  # cells whose clients were closed
+        # evicted, and kept alive by the chain of a call under way (in a backoff, say), which may come back to it
+        self._evicted: weakref.WeakValueDictionary[tuple[Hashable, Hashable], Cell] = weakref.WeakValueDictionary()
 
     # -- for operators
 
     def circuits(self) -> Iterator[Circuit]:
         """Every circuit that is known now."""
-        for cell in self._all_cells():
-            if isinstance(cell.state, CircuitState):
-                yield cell.state.circuit
+        for machine in self._machines():
+            yield machine.circuit
 
     def circuit(self, key: Hashable) -> Circuit:
         """The circuit of a key: an origin such as `https://api.example.com`, or what the policy's key gives.
@@ -84,12 +89,14 @@ class State:
         Raises `KeyError`, listing the near ones, if no call has made it yet.
         """
         wanted = str(key).rstrip("/") if isinstance(key, str) else key
-        known = list(self.circuits())
-        for circuit in known:
-            if wanted in (circuit.key, circuit.name):
-                return circuit
-        names = [str(circuit.key) for circuit in known]
-        near = difflib.get_close_matches(str(key), names, n=3, cutoff=0.4) or names[:3]
+        known = self._machines()
+        for machine in known:
+            if wanted == machine.label or (machine.settings.name is not None and wanted == machine.settings.name):
+                return machine.circuit
+        names = sorted(str(machine.label) for machine in known)
+        place = bisect.bisect(names, str(key))
+        alike = names[max(0, place - NEAR) : place + NEAR]  # comparing with each of very many takes seconds
+        near = difflib.get_close_matches(str(key), alike, n=3, cutoff=0.4) or names[:3]
         raise KeyError(
             f"no circuit {key!r}; " + (f"there is {', '.join(map(repr, near))}" if near else "there is none")
         )
@@ -133,13 +140,17 @@ class State:
 
     def cell(self, policy: Policy[Any], slot: Hashable, key: Hashable) -> Cell:
         """A policy's state for a key. Only while a chain is built: the lock is held."""
-        found = self._cells.get((slot, key))
+        place = slot, key
+        found = self._cells.get(place)
         if found is None:
-            state = policy.new_state()
-            if hasattr(state, "belong"):
-                state.belong(label(key), self.listeners)
-            found = self._cells[slot, key] = Cell(slot, key, policy, state)
-        self._loose.pop((slot, key), None)
+            found = self._evicted.pop(place, None)
+            if found is None:
+                state = policy.new_state()
+                if hasattr(state, "belong"):
+                    state.belong(label(key), self.listeners)
+                found = Cell(slot, key, policy, state)
+            self._cells[place] = found
+        self._loose.pop(place, None)
         return found
 
     def forget(self, owner: object, now: float) -> None:
@@ -160,7 +171,7 @@ class State:
             spared = chain.used > chain.seen and looks > 0  # the last look spares nobody, which keeps the bound
             if (now - chain.used > self.idle or (full and not spared)) and _disposable(chain.cells, now):
                 for cell in self._unhook(key):
-                    del self._cells[cell.slot, cell.key]
+                    self._evict(cell)
             else:
                 chain.seen = now
                 self.chains[key] = self.chains.pop(key)
@@ -171,10 +182,14 @@ class State:
                 break
             del self._loose[place]
             if _disposable((cell,), now):
-                del self._cells[place]
+                self._evict(cell)
             else:
                 cell.freed = now
                 self._loose[place] = cell
+
+    def _evict(self, cell: Cell) -> None:
+        place = cell.slot, cell.key
+        self._evicted[place] = self._cells.pop(place)
 
     def _unhook(self, key: Hashable) -> list[Cell]:
         """Take a chain out. Returns the cells that no chain uses any more."""
@@ -183,12 +198,15 @@ class State:
             cell.chains -= 1
         return [cell for cell in cells if not cell.chains]
 
+    def _machines(self) -> list[CircuitState]:
+        return [cell.state for cell in self._all_cells() if isinstance(cell.state, CircuitState)]
+
     def _all_cells(self) -> list[Cell]:
         with self._lock:
             return list(self._cells.values())
 
     def __repr__(self) -> str:
-        return f"<State keys={len(self.chains)}/{self.max_keys} circuits={sum(1 for _ in self.circuits())}>"
+        return f"<State keys={len(self.chains)}/{self.max_keys} circuits={len(self._machines())}>"
 
 
 def _disposable(cells: Iterable[Cell], now: float) -> bool:

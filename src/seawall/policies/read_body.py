@@ -5,7 +5,7 @@ from typing import Any
 
 from .. import _check
 from .._call import Call
-from .._headers import handed_over
+from .._headers import handed_over, retry_after
 from .._policy import Next, Policy
 
 
@@ -39,7 +39,8 @@ class ReadBody(Policy[None]):
             try:
                 whole = await body.read(self.max_bytes)
             except Exception as error:
-                call.trail.broke(error, call.runtime.now())
+                asked = retry_after(response.headers) if response.status_code >= 400 else None
+                call.trail.broke(error, call.runtime.now(), asked)
                 raise
             body.deadline = beyond
             if whole is not None:

@@ -178,7 +178,8 @@ class Retry(Policy[BudgetState]):
                         state.succeeded() if number == 1 else state.deposit(paid)
                     return response
             except Exception as raised:
-                error = raised
+                # not with this frame: a report keeps the errors of attempts, and would keep a later answer with it
+                error = raised.with_traceback(raised.__traceback__ and raised.__traceback__.tb_next)
             except BaseException:  # cancelled: what the retry took was not used up by a failure
                 state.deposit(paid)
                 raise
@@ -186,7 +187,10 @@ class Retry(Policy[BudgetState]):
             if strategies is None:
                 strategies = RetryState(call)
             strategies.observe(number, response, error)
-            asked = None if response is None else retry_after(response.headers)
+            if response is not None:
+                asked = retry_after(response.headers)
+            else:  # an answer may have told before its body broke
+                asked = call.trail.attempts[-1][5] if call.trail.attempts else None
             try:
                 failed = self._failed(call, strategies, response, error)
                 reason, wait = self._decide(call, strategies, replay, response, error, asked) if failed else (None, 0.0)
@@ -289,10 +293,15 @@ class Retry(Policy[BudgetState]):
                     status=status, error=None if error is None else type(error).__name__,
                 )
             )  # fmt: skip
+        runtime = call.runtime
+        now = runtime.now()
+        due = now + wait
         if response is not None and not response.is_closed:
-            await call.runtime.drain(call.body(response), DRAIN_BYTES, DRAIN_SECONDS)
-        if wait:
-            await call.runtime.sleep(wait)
+            # part of the wait, so that the next attempt starts when it was decided to, before the deadline
+            await runtime.drain(call.body(response), DRAIN_BYTES, min(DRAIN_SECONDS, call.deadline - now))
+            now = runtime.now()
+        if now < due:
+            await runtime.sleep(due - now)
         if replay is not None:
             replay()
         call.waited = wait

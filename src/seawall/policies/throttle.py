@@ -333,7 +333,6 @@ async def _line_up(state: ThrottleState, call: Call, cost: float, until: float) 
         raise _too_long(state, call, f"the wait would be {too_long:.3g} s", too_long)
     try:
         while True:
-            ticket.waiter = runtime.waiter()  # before looking, so that no wake is lost
             now = runtime.now()
             at, head = state.advance(ticket, now)
             if at is None:
@@ -342,6 +341,7 @@ async def _line_up(state: ThrottleState, call: Call, cost: float, until: float) 
             if now >= until:
                 raise _too_long(state, call, f"no turn within {until - arrived:.3g} s", None)
             await call.wait(ticket.waiter, min(at, until))
+            ticket.waiter = runtime.waiter()  # before looking again, so that no wake is lost
     except BaseException:
         wake(state, state.leave(ticket))
         raise

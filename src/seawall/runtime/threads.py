@@ -321,9 +321,6 @@ def _put_back(extensions: dict[str, Any], name: str, own: Any) -> None:
 
 
 def _both(theirs: Any, ours: Any) -> Any:
-    if theirs is None:
-        return ours
-
     def trace(event: str, info: dict[str, Any]) -> Any:
         ours(event, info)
         return theirs(event, info)

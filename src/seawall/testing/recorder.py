@@ -14,6 +14,8 @@ class Recorder:
         client = AsyncClient(listeners=[recorder])
         ...
         assert recorder.of(seawall.CircuitChanged)[0].new == "open"
+
+    `recorder.events` lists all of them.
     """
 
     def __init__(self) -> None:

@@ -1,0 +1,1 @@
+"""Storms: many calls, threads and loops at once, at random, against what must hold whatever happens."""

@@ -1,0 +1,114 @@
+"""Edges of slots and of their line: calls thrown away in it, the sweep of its dead, what a snapshot tells."""
+
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from seawall._options import Options
+from seawall._queue import Queue, Ticket
+from seawall._slots import Slots
+
+INF = float("inf")
+
+
+class Waiter:
+    """A wait that is never over by itself."""
+
+    def __init__(self) -> None:
+        self.woken = False
+
+    def wake(self) -> bool:
+        self.woken = True
+        return True
+
+    def __await__(self) -> Any:
+        yield
+
+    async def wait(self, until: float) -> bool:
+        await self
+        return self.woken
+
+
+class StubCall:
+    """As much of a call as a line needs."""
+
+    def __init__(self) -> None:
+        self.runtime = SimpleNamespace(now=lambda: 0.0, waiter=Waiter)
+        self.options = Options()
+        self.trail = SimpleNamespace(queued=0.0)
+
+    async def wait(self, waiter: Waiter, until: float) -> bool:
+        return await waiter.wait(until)
+
+
+def in_line(slots: Slots) -> Any:
+    """A call that waits for a slot."""
+    entering = slots.enter(StubCall(), INF, owner="a test", key=None, flow=None)  # type: ignore[arg-type]
+    entering.send(None)
+    return entering
+
+
+def test_one_thrown_away_in_line_leaves_it() -> None:
+    """A call that is collected with its event loop while it waits takes no place in line, and gets no slot."""
+    slots = Slots(1)
+    assert slots.try_enter()
+    gone, waiting = in_line(slots), in_line(slots)
+    gone.close()
+    assert slots.snapshot() == {"limit": 1, "in_use": 1, "waiting": 1}
+    slots.release()
+    with pytest.raises(StopIteration):
+        waiting.send(None)
+    slots.release()
+    assert slots.idle(0.0)
+
+
+def test_one_thrown_away_after_its_grant_passes_the_slot_on() -> None:
+    """A call that was given a slot and is collected before it runs again does not take the slot with it."""
+    slots = Slots(1)
+    assert slots.try_enter()
+    gone, waiting = in_line(slots), in_line(slots)
+    slots.release()
+    gone.close()
+    with pytest.raises(StopIteration):
+        waiting.send(None)
+    slots.release()
+    assert slots.idle(0.0)
+
+
+def test_one_thrown_away_under_the_lock_is_seen_by_whoever_holds_it() -> None:
+    """What a collector leaves while the lock is taken is cleared up with the next look, by whatever it is."""
+    slots = Slots(1)
+    assert slots.try_enter()
+    gone = in_line(slots)
+    with slots._lock:
+        gone.close()
+    assert slots.waiting == 1
+    assert not slots.try_enter()
+    assert slots.waiting == 0
+
+
+def test_flows_whose_calls_have_all_left_are_forgotten() -> None:
+    """A line that is swept keeps neither dead tickets nor the flows that they were of."""
+    queue, waiter = Queue(), Waiter()
+    staying = Ticket(waiter, 0.0, "stays")
+    queue.push(staying)
+    for flow in range(70):
+        leaving = Ticket(waiter, 1.0, flow)
+        queue.push(leaving)
+        queue.discard(leaving)
+    assert len(queue._flows) < 10
+    assert (len(queue), queue.pop(), queue.pop()) == (1, staying, None)
+
+
+def test_a_sweep_keeps_the_order() -> None:
+    """Those who wait on are served as before, lowest rank first, whoever left between them."""
+    queue, waiter = Queue(), Waiter()
+    tickets = [Ticket(waiter, float(rank * 37 % 101)) for rank in range(101)]
+    for ticket in tickets:
+        queue.push(ticket)
+    for ticket in tickets[:80]:
+        queue.discard(ticket)
+    served = [queue.pop() for _ in range(21)]
+    assert [ticket.rank for ticket in served if ticket] == sorted(ticket.rank for ticket in tickets[80:])
+    assert (len(queue), queue.cost) == (0, 0.0)
