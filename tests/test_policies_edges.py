@@ -5,7 +5,7 @@ from typing import Any
 
 import httpx
 import pytest
-from calls import ORIGIN, URL, asking, client, outcome, starts
+from calls import URL, asking, client, outcome, starts
 from drivers import exchange
 
 import seawall
@@ -86,14 +86,16 @@ def test_a_full_line_says_whose_it_is_and_how_long() -> None:
     """QueueFull names the policy, the number of calls in line, and the key."""
 
     async def main() -> None:
-        async with client(ScriptedServer(then=reply(after=10)), ConcurrencyLimit(1, queue=2)) as c:
+        async with client(
+            ScriptedServer(then=reply(after=10)), ConcurrencyLimit(1, queue=2, key=lambda request: "mine")
+        ) as c:
             for waiting in (0, 1, 2):
                 runtime.spawn(c.get(URL))
                 await runtime.sleep(0)
                 assert c.state.snapshot()[0]["waiting"] == waiting
             error = await outcome(c.get(URL))
             assert isinstance(error, QueueFull)
-            assert (str(error), error.key) == ("ConcurrencyLimit: 2 calls already wait in line", ORIGIN)
+            assert (str(error), error.key) == ("ConcurrencyLimit: 2 calls already wait in line", "mine")
 
     runtime = VirtualRuntime()
     runtime.run(main())
@@ -118,13 +120,13 @@ def test_a_wait_for_a_slot_that_was_too_long_says_how_long() -> None:
 
     async def main() -> None:
         server = ScriptedServer(then=reply(after=10))
-        async with client(server, ConcurrencyLimit(1, max_wait=1.5)) as c:
+        async with client(server, ConcurrencyLimit(1, max_wait=1.5, key=lambda request: "mine")) as c:
             await runtime.sleep(7)
             runtime.spawn(c.get(URL))
             await runtime.sleep(0)
             error = await outcome(c.get(URL))
             assert isinstance(error, WaitTooLong)
-            assert (str(error), error.key) == ("ConcurrencyLimit: no slot within 1.5 s of waiting in line", ORIGIN)
+            assert (str(error), error.key) == ("ConcurrencyLimit: no slot within 1.5 s of waiting in line", "mine")
             assert seawall.report(error).queued == 1.5
             assert starts(server) == [7]
 

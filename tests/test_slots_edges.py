@@ -63,6 +63,16 @@ def test_one_thrown_away_in_line_leaves_it() -> None:
     assert slots.idle(0.0)
 
 
+def test_a_slot_that_came_free_on_the_way_to_the_line_is_taken_at_once() -> None:
+    """Between finding no slot and lining up for one, another thread may give one back: then nobody waits."""
+    slots = Slots(1)
+    call = StubCall()
+    with pytest.raises(StopIteration):
+        slots.enter(call, INF, owner="a test", key=None, flow=None).send(None)  # type: ignore[arg-type]
+    assert slots.snapshot() == {"limit": 1, "in_use": 1, "waiting": 0}
+    assert call.trail.queued == 0
+
+
 def test_one_thrown_away_after_its_grant_passes_the_slot_on() -> None:
     """A call that was given a slot and is collected before it runs again does not take the slot with it."""
     slots = Slots(1)
@@ -74,6 +84,44 @@ def test_one_thrown_away_after_its_grant_passes_the_slot_on() -> None:
         waiting.send(None)
     slots.release()
     assert slots.idle(0.0)
+
+
+def test_one_collected_while_it_is_woken_passes_its_slot_on_once() -> None:
+    """The collector may strike between a grant and its wake: one slot is passed on, not two."""
+    slots = Slots(1)
+    assert slots.try_enter()
+    gone, waiting, last = in_line(slots), in_line(slots), in_line(slots)
+    waiter = slots._queue.peek().waiter  # type: ignore[union-attr]
+
+    def collected() -> bool:
+        gone.close()
+        return False
+
+    waiter.wake = collected  # type: ignore[method-assign]
+    slots.release()
+    assert slots.snapshot() == {"limit": 1, "in_use": 1, "waiting": 1}
+    with pytest.raises(StopIteration):
+        waiting.send(None)
+    slots.release()
+    with pytest.raises(StopIteration):
+        last.send(None)
+    slots.release()
+    assert slots.idle(0.0)
+
+
+def test_time_in_line_adds_up() -> None:
+    """A call that waits once for each of its attempts was queued for all of that."""
+    slots, call = Slots(1), StubCall()
+    call.trail.queued = 2.5
+    times = iter([10.0, 14.0, 14.0])
+    call.runtime.now = lambda: next(times)
+    assert slots.try_enter()
+    entering = slots.enter(call, INF, owner="a test", key=None, flow=None)  # type: ignore[arg-type]
+    entering.send(None)
+    slots.release()
+    with pytest.raises(StopIteration):
+        entering.send(None)
+    assert call.trail.queued == 6.5
 
 
 def test_one_thrown_away_under_the_lock_is_seen_by_whoever_holds_it() -> None:

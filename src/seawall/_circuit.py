@@ -211,8 +211,8 @@ class CircuitState:
         pending = self.pending
         self._lock.acquire()  # by hand: `with` takes twice as long
         try:
-            if admission.generation is self.generation and not admission.settled:
-                admission.settled = True
+            first, admission.settled = not admission.settled, True
+            if first and admission.generation is self.generation:
                 self.failed_in_a_row = 0
                 self.window.add_success(now)
             if pending and pending[0] is admission:  # bodies mostly end in the order in which they came

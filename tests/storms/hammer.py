@@ -274,7 +274,7 @@ class Hammer:
     def _stamping(self, plain: Callable[[Any, float, float], None]) -> Callable[[Any, float, float], None]:
         def stamp(engine: Any, now: float, cost: float) -> None:
             self._engines[id(engine)].check("a rate")
-            self.stamps[id(engine)].append((now, cost, engine))
+            self.stamps[id(engine)].append((now, time.monotonic(), engine))
             plain(engine, now, cost)
 
         return stamp

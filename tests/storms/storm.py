@@ -12,7 +12,7 @@ import httpx
 from cancellation.stage import Scenario, Stage
 from cancellation.strikes import DRIVERS, STRUCK, Strike, Virtual
 
-from seawall import Stack, State, report
+from seawall import CircuitChanged, Stack, State, report
 from seawall._circuit import CircuitState
 from seawall._slots import Slots
 from seawall.httpx import AsyncClient
@@ -99,7 +99,11 @@ class Storm(Stage):
         visit = self.whose.get(self.driver.runtime._current if virtual else asyncio.current_task())
         told = {f.name: getattr(event, f.name) for f in fields(event) if f.name != "report"}
         place = self.note(type(event).__name__, visit, told)
-        self.trace.heard.append(Heard(place, self.driver.now(), visit, event))
+        states = [cell.state for cell in self.client.state._cells.values()]
+        known = type(event) is not CircuitChanged or any(
+            isinstance(state, CircuitState) and (state.label, state.state) == (event.key, event.new) for state in states
+        )
+        self.trace.heard.append(Heard(place, self.driver.now(), visit, event, known))
 
     def _look(self) -> None:
         """What holds at any time, as far as no coroutine is in the middle of a step."""

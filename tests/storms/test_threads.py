@@ -17,7 +17,7 @@ CALLS = 30
 RETRY = Retry(3, wait=Fixed(0.0005), budget=RetryBudget(100, transient=5, throttled=2))
 CIRCUIT = CircuitBreaker(consecutive=4, minimum_calls=10, open_for=0.002, max_open_for=0.01, probes=2)
 STACKS = {
-    "whole": Stack(Timeout(30), RETRY, CIRCUIT, ConcurrencyLimit(3), Throttle(40, per=0.02), Timeout(5)),
+    "whole": Stack(Timeout(30), RETRY, CIRCUIT, ConcurrencyLimit(3), Throttle(5, per=0.01), Timeout(5)),
     "limit": Stack(RETRY, ConcurrencyLimit(2, queue=4)),
     "bucket": Stack(CIRCUIT, Throttle(1000, burst=3), ConcurrencyLimit(3)),
 }
@@ -25,18 +25,22 @@ LIMITS = {"whole": 3, "limit": 2, "bucket": 3}
 
 
 def check_rates(hammer: Hammer) -> None:
-    """Whatever a throttle granted keeps to its rate, by the times that it was asked at."""
+    """Whatever a throttle granted keeps to its rate.
+
+    A call reads the clock before it takes the lock, and may be late: a start counts from the time that it was asked
+    with, and a later one was granted at the time at which the lock was held.
+    """
     for granted in hammer.stamps.values():
         engine: Any = granted[0][2]
-        times = sorted(now for now, _, _ in granted)
-        if isinstance(engine, LeakyBucket):
-            for i, first in enumerate(times):
-                for j in range(i, len(times)):
-                    assert j - i + 1 <= (times[j] - first) / engine.interval + engine.burst + 1e-6
-        else:
-            rate = int(engine.rate)
-            for first, last in zip(times, times[rate:], strict=False):
-                assert last - first >= engine.per - 1e-6
+        for j, (_, at, _) in enumerate(granted):
+            if isinstance(engine, LeakyBucket):
+                held = all(
+                    j - i + 1 <= (at - asked) / engine.interval + engine.burst + 1e-6
+                    for i, (asked, _, _) in enumerate(granted[: j + 1])
+                )
+            else:
+                held = sum(asked + engine.per > at + 1e-6 for asked, _, _ in granted[:j]) < engine.rate
+            assert held, f"{engine!r} granted too much at {at}"
 
 
 @pytest.mark.parametrize("seed", SEEDS)

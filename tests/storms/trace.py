@@ -58,6 +58,8 @@ class Heard:
     at: float
     visit: int | None
     event: Any
+    known: bool = True
+    """Of a circuit's change, whether the State still knows that circuit."""
 
 
 @dataclass

@@ -43,11 +43,11 @@ def some(**given: st.SearchStrategy[Any]) -> st.SearchStrategy[dict[str, Any]]:
 
 retries = st.builds(
     Retry,
-    st.integers(1, 4),
+    st.sampled_from([3, 2, 4, 1]),
     wait=st.sampled_from([Fixed(0), Fixed(0.25), Fixed(1), full_jitter(base=1, cap=4)]),
     statuses=st.sampled_from([frozenset({503}), frozenset({429, 500, 503}), frozenset({404, 408, 429, 500, 503})]),
     methods=st.sampled_from([frozenset({"GET", "PUT"}), frozenset({"GET"})]),
-    max_retry_after=times(0.5, 60.0),
+    max_retry_after=times(60.0, 60.0, 0.5),
     budget=maybe(st.builds(RetryBudget, times(500, 10, 20), transient=times(14, 5), throttled=times(5, 10))),
     key=KEYS,
 )
@@ -82,7 +82,7 @@ windows = st.builds(
 stricts = st.builds(Throttle, st.integers(1, 3), times(0.5, 1.0), strict=st.just(True), key=KEYS)
 buckets = st.builds(Throttle, st.integers(1, 3), times(0.5, 1.0), burst=times(1, 1.5, 2), key=KEYS)
 readers = st.builds(ReadBody, times(5, 100), chunked=st.booleans())
-totals = st.builds(Timeout, times(1, 2, 3.5, 8, 30), body=st.booleans())
+totals = st.builds(Timeout, times(30, 8, 3.5, 2, 1), body=st.booleans())
 attempts = st.builds(Timeout, times(0.25, 0.5, 0.75))
 
 
@@ -110,15 +110,16 @@ def stacks(draw: st.DrawFn, always: tuple[str, ...]) -> tuple[Policy[Any], ...]:
 
 # -- the server, and those who call it
 
-answers = st.builds(
+replies = st.builds(
     Answer,
     status=st.sampled_from(STATUSES),
     after=times(0.0, 0.25, 0.5, 0.98),
-    retry_after=maybe(times(0.0, 1.0, 2.0, 90.0)),
+    retry_after=st.sampled_from([None, 1.0, 2.0, None, 0.0, 90.0]),
     chunks=st.integers(1, 3),
     every=times(0.0, 0.02, 0.25),
     breaks=st.sampled_from([False, False, False, True]),
-) | st.builds(Answer, error=st.sampled_from(ERRORS), after=times(0.0, 0.25, 1.0))
+)
+answers = replies | replies | st.builds(Answer, error=st.sampled_from(ERRORS), after=times(0.0, 0.25, 1.0))
 cuts = st.builds(
     Cut,
     how=st.sampled_from(["cancel", "timeout"]),
@@ -137,15 +138,15 @@ options = some(
 visits = st.builds(
     Visit,
     at=times(0.0, 0.0, 0.0, 0.25, 0.5, 1.0, 1.5, 2.0, 3.0, 5.0),
-    method=st.sampled_from(["GET", "GET", "POST", "PUT"]),
+    method=st.sampled_from(["GET", "GET", "GET", "POST", "PUT"]),
     host=st.sampled_from([0, 0, 0, 1, 2]),
     client=st.integers(0, 1),
-    body=st.sampled_from(["", "", "bytes", "file", "replayed", "once"]),
+    body=st.sampled_from(["", "", "", "bytes", "file", "replayed", "once"]),
     reading=st.sampled_from(["read", "read", "stream", "leave", "linger", "drop"]),
     pause=times(0.0, 0.25, 1.0),
     headers=st.just({}) | st.just({"Idempotency-Key": "own"}),
     options=st.just({}) | options,
-    cut=st.none() | cuts,
+    cut=st.none() | st.none() | cuts,
 )
 
 
