@@ -4,7 +4,9 @@
 may; `take(now, cost)` spends it. Both may be asked for more than fits at once, for a call behind others in line.
 """
 
+from bisect import bisect_left
 from collections import deque
+from operator import itemgetter
 from typing import Protocol
 
 from ._call import INF
@@ -14,6 +16,9 @@ STAMPS = 10_000
 
 RECENT = 32
 """How many starts the rate before a pause is judged by."""
+
+UP_TO = itemgetter(2)
+"""Of a stamp: what it and those before it cost."""
 
 TOLERANCE = 1e-9
 """Keeps rounding of sums and quotients from making a call wait for a billionth of a second."""
@@ -41,7 +46,8 @@ class SlidingWindow:
         self.rate = self.most = rate
         self.per = per
         self.grain = per / (STAMPS / 2) if rate > STAMPS else 0.0
-        self._stamps: deque[list[float]] = deque()  # [first, last, cost]
+        self._stamps: deque[list[float]] = deque()  # [when it was last shared, cost, the sum of these up to here]
+        self._gone = 0.0  # the sum up to the last stamp that counts no more
         self._shared = -INF  # until when starts share the newest stamp
         self._expiry = INF  # when the oldest stamp counts no more
         self._left = rate  # what may start now: the rate less the stamps and what is in the air
@@ -68,11 +74,10 @@ class SlidingWindow:
         excess = rest - self._left
         if excess <= TOLERANCE:
             return now + rounds * self.per
-        for _, last, spent in self._stamps:
-            excess -= spent
-            if excess <= TOLERANCE:
-                return last + (rounds + 1) * self.per
-        return INF  # it waits for what is in the air
+        place = bisect_left(self._stamps, self._gone + excess - TOLERANCE, key=UP_TO)
+        if place == len(self._stamps):
+            return INF  # it waits for what is in the air
+        return self._stamps[place][0] + (rounds + 1) * self.per
 
     def take(self, now: float, cost: float) -> None:
         self._left -= cost
@@ -82,12 +87,13 @@ class SlidingWindow:
         stamps = self._stamps
         if now <= self._shared:
             newest = stamps[-1]
+            newest[1] += cost
             newest[2] += cost
-            if now > newest[1]:
-                newest[1] = now
-                self._expiry = stamps[0][1] + self.per
+            if now > newest[0]:
+                newest[0] = now
+                self._expiry = stamps[0][0] + self.per
         else:
-            stamps.append([now, now, cost])
+            stamps.append([now, cost, (stamps[-1][2] if stamps else self._gone) + cost])
             count = len(stamps)
             self._shared = now + self.grain if count < STAMPS else INF
             if count == 1:
@@ -95,14 +101,15 @@ class SlidingWindow:
 
     def _expire(self, now: float) -> None:
         stamps = self._stamps
-        while stamps and stamps[0][1] + self.per <= now:
-            self._left += stamps.popleft()[2]
+        while stamps and stamps[0][0] + self.per <= now:
+            _, cost, self._gone = stamps.popleft()
+            self._left += cost
         if stamps:
-            self._expiry = stamps[0][1] + self.per
+            self._expiry = stamps[0][0] + self.per
             if self._shared == INF and len(stamps) < STAMPS:  # there is room for stamps again
                 self._shared = -INF
         else:
-            self._left, self._expiry, self._shared = self.rate - self._airborne, INF, -INF
+            self._left, self._gone, self._expiry, self._shared = self.rate - self._airborne, 0.0, INF, -INF
 
     def idle(self, now: float) -> bool:
         self._expire(now)
