@@ -155,6 +155,7 @@ def test_a_sweep_keeps_the_order() -> None:
     tickets = [Ticket(waiter, float(rank * 37 % 101)) for rank in range(101)]
     for ticket in tickets:
         queue.push(ticket)
+    assert queue.cost == 101
     for ticket in tickets[:80]:
         queue.discard(ticket)
     served = [queue.pop() for _ in range(21)]

@@ -50,3 +50,13 @@ def test_a_key_that_is_somewhat_near_is_listed_alone() -> None:
     """Half of the letters are enough to be meant."""
     with pytest.raises(KeyError, match=re.escape("there is 'abcdxxxx'\"")):
         circuits("zzzz", "abcdxxxx").circuit("abcdyyyy")
+
+
+def test_the_bounds_of_a_state_are_the_documented_ones() -> None:
+    """10,000 keys, ten minutes; a bound of one key is a bound, and what is none is named."""
+    assert (State().max_keys, State().idle) == (10_000, 600.0)
+    assert (State(max_keys=1).max_keys, State(idle=0.5).idle) == (1, 0.5)
+    with pytest.raises(ValueError, match=r"^State: max_keys must"):
+        State(max_keys=0)
+    with pytest.raises(ValueError, match=r"^State: idle must"):
+        State(idle=0)

@@ -66,6 +66,15 @@ def test_starts_of_one_instant_share_a_stamp() -> None:
     assert window.tokens(6.0) == 100
 
 
+def test_above_the_stamps_that_there_may_be_starts_share_grains_of_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A grain is two of as many parts of the period as there may be stamps; what shares one counts until its last."""
+    monkeypatch.setattr(_rate, "STAMPS", 4)
+    window = SlidingWindow(8, 1.0)
+    for at in (0.0, 0.25, 0.75):
+        assert window.try_take(at, 1)
+    assert [window.tokens(at) for at in (1.0, 1.25, 1.5, 1.75)] == [5, 7, 7, 8]
+
+
 def test_a_window_that_was_full_of_stamps_is_exact_again_once_some_have_gone(monkeypatch: pytest.MonkeyPatch) -> None:
     """Only what starts while there is no room for another stamp counts for longer than it must."""
     monkeypatch.setattr(_rate, "STAMPS", 4)
