@@ -1,4 +1,4 @@
-"""What both benchmarks share: optional contenders, spreads, bars and tables."""
+"""What all benchmarks share: optional contenders, spreads, bars and tables."""
 
 import argparse
 import datetime

@@ -23,21 +23,21 @@ AGEING = 5.0
 class Ticket:
     """One call's place in a line."""
 
-    __slots__ = ("cost", "flow", "order", "rank", "state", "waiter")
+    __slots__ = ("cost", "flow", "rank", "state", "waiter")
 
     def __init__(self, waiter: Waiter, rank: float, flow: Hashable = None, cost: float = 1) -> None:
         self.waiter = waiter
         self.rank = rank
         self.flow = flow
         self.cost = cost
-        self.order = 0
         self.state: Literal["waiting", "granted", "gone"] = "waiting"
-
-    def __lt__(self, other: "Ticket") -> bool:
-        return (self.rank, self.order) < (other.rank, other.order)
 
     def __repr__(self) -> str:
         return f"<Ticket {self.state} rank={self.rank:.3f} cost={self.cost:g}>"
+
+
+Place = tuple[float, int, Ticket]
+"""Rank, order of coming, and whose place it is. Unlike tickets, tuples are compared without running Python."""
 
 
 class Queue:
@@ -46,7 +46,7 @@ class Queue:
     __slots__ = ("_dead", "_flows", "_last", "_orders", "cost", "waiting")
 
     def __init__(self) -> None:
-        self._flows: OrderedDict[Hashable, list[Ticket]] = OrderedDict()  # a dict is slow to find its first of many
+        self._flows: OrderedDict[Hashable, list[Place]] = OrderedDict()  # a dict is slow to find its first of many
         self._orders = 0
         self._dead = 0
         self._last = -math.inf  # no waiting ticket has a rank above it
@@ -59,8 +59,7 @@ class Queue:
     def push(self, ticket: Ticket) -> None:
         """Take a place."""
         self._orders += 1
-        ticket.order = self._orders
-        heapq.heappush(self._flows.setdefault(ticket.flow, []), ticket)
+        heapq.heappush(self._flows.setdefault(ticket.flow, []), (ticket.rank, self._orders, ticket))
         self.waiting += 1
         self.cost += ticket.cost
         self._last = max(self._last, ticket.rank)
@@ -69,11 +68,11 @@ class Queue:
         """Whose turn it is."""
         while self._flows:
             flow, heap = next(iter(self._flows.items()))
-            while heap and heap[0].state != "waiting":
+            while heap and heap[0][2].state != "waiting":
                 heapq.heappop(heap)
                 self._dead -= 1
             if heap:
-                return heap[0]
+                return heap[0][2]
             del self._flows[flow]
         return None
 
@@ -104,7 +103,12 @@ class Queue:
         """The cost of everything that a new ticket of this rank would wait behind."""
         if rank >= self._last:
             return self.cost
-        return sum(t.cost for heap in self._flows.values() for t in heap if t.state == "waiting" and t.rank <= rank)
+        return sum(
+            ticket.cost
+            for heap in self._flows.values()
+            for place, _, ticket in heap
+            if ticket.state == "waiting" and place <= rank
+        )
 
     def _gone(self, ticket: Ticket) -> None:
         self.waiting -= 1
@@ -115,7 +119,7 @@ class Queue:
 
     def _sweep(self) -> None:
         for flow, heap in list(self._flows.items()):
-            alive = [ticket for ticket in heap if ticket.state == "waiting"]
+            alive = [place for place in heap if place[2].state == "waiting"]
             heapq.heapify(alive)
             if alive:
                 self._flows[flow] = alive
