@@ -250,6 +250,18 @@ def test_a_pause_keeps_the_rate():
         assert moments[index + 2] - moments[index] >= 10 - 1e-6
 
 
+def test_a_pause_is_told_of_the_key_that_is_paused() -> None:
+    """That of the throttle, which may be one for all origins."""
+    server, recorder = ScriptedServer(reply(429, headers={"Retry-After": "5"})), Recorder()
+
+    async def main() -> None:
+        async with client(server, Throttle(None, key=lambda request: "shop"), listeners=[recorder]) as c:
+            await c.get(URL)
+
+    VirtualRuntime().run(main())
+    assert [event.key for event in recorder.of(seawall.Paused)] == ["shop"]
+
+
 def test_a_pause_is_told_to_listeners():
     """One `Paused` event per pause that begins, with its length and key."""
     recorder, runtime = Recorder(), VirtualRuntime()

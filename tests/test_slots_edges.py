@@ -4,10 +4,13 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from calls import URL, client, outcome
 
+from seawall import ConcurrencyLimit
 from seawall._options import Options
 from seawall._queue import Queue, Ticket
 from seawall._slots import Slots
+from seawall.testing import ScriptedServer, VirtualRuntime, reply
 
 INF = float("inf")
 
@@ -122,6 +125,22 @@ def test_time_in_line_adds_up() -> None:
     with pytest.raises(StopIteration):
         entering.send(None)
     assert call.trail.queued == 6.5
+
+
+@pytest.mark.parametrize("limit", [{"queue": 0}, {"max_wait": 1}], ids=["full", "too long"])
+def test_a_refusal_names_the_key_whose_slots_are_taken(limit: Any) -> None:
+    """That of the limit, which may be one for all origins."""
+    runtime, server = VirtualRuntime(), ScriptedServer(then=reply(after=9))
+
+    async def main() -> Any:
+        async with client(server, ConcurrencyLimit(1, key=lambda request: "shop", **limit)) as c:
+            task = runtime.spawn(c.get(URL))
+            await runtime.sleep(1)
+            refused = await outcome(c.get(URL))
+            await task
+            return refused.key
+
+    assert runtime.run(main()) == "shop"
 
 
 def test_one_thrown_away_under_the_lock_is_seen_by_whoever_holds_it() -> None:

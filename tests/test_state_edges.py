@@ -6,7 +6,9 @@ from typing import Any
 import pytest
 from calls import URL, client
 
-from seawall import CircuitBreaker, State
+from seawall import CircuitBreaker, ConcurrencyLimit, State
+from seawall._policy import Chain
+from seawall._state import LOOKS
 from seawall.testing import ScriptedServer, VirtualRuntime
 
 
@@ -60,3 +62,96 @@ def test_the_bounds_of_a_state_are_the_documented_ones() -> None:
         State(max_keys=0)
     with pytest.raises(ValueError, match=r"^State: idle must"):
         State(idle=0)
+
+
+# -- chains, as transports make them
+
+LIMIT = ConcurrencyLimit(1)
+
+
+def found(state: State, owner: str, key: str, now: float = 0.0) -> Chain:
+    """The chain of an owner's call, made if need be; it is used now."""
+
+    def build() -> Chain:
+        nothing: Any = None
+        cells = (state.cell(LIMIT, "limit", key),)
+        return Chain(enter=nothing, endpoint="*", origin=key, family=None, body=None, transport=None, cells=cells)
+
+    place = owner, "*", key
+    chain = state.chains.get(place) or state.add_chain(place, now, build)
+    chain.used = now
+    return chain
+
+
+def cells(state: State) -> list[Any]:
+    return [cell.key for cell in state._all_cells()]
+
+
+def test_two_who_make_the_same_chain_get_one() -> None:
+    """Of two threads that found none, the second gets what the first has made meanwhile."""
+    state = State()
+    chain = found(state, "a", "x")
+    assert state.add_chain(("a", "*", "x"), 0.0, lambda: pytest.fail("it is there")) is chain
+
+
+def test_a_key_evicted_in_use_is_what_it_was_when_it_comes_back() -> None:
+    """As long as a call under way holds its chain, there is one state for its key."""
+    state = State(max_keys=1)
+    chain = found(state, "a", "x")
+    found(state, "a", "y", 1.0)
+    assert cells(state) == ["y"]
+    assert found(state, "b", "x", 2.0).cells == chain.cells
+
+
+def test_closing_a_client_leaves_the_others_chains() -> None:
+    """Only its own go, and what they know stays."""
+    state = State()
+    kept = found(state, "a", "x")
+    found(state, "b", "y")
+    state.forget("b", 0.0)
+    assert list(state.chains.values()) == [kept]
+    assert cells(state) == ["x", "y"]
+
+
+def test_what_closed_clients_left_goes_when_it_has_been_idle() -> None:
+    """Even if the chains that are in use are all young."""
+    state = State(idle=10.0)
+    found(state, "a", "x")
+    state.forget("a", 0.0)
+    found(state, "b", "y", 10.0)
+    assert cells(state) == ["x", "y"]
+    found(state, "b", "z", 10.5)
+    assert cells(state) == ["y", "z"]
+
+
+def test_what_closed_clients_left_counts_towards_the_bound() -> None:
+    """It goes first when there are too many keys, and chains that are used stay."""
+    state = State(max_keys=2)
+    found(state, "a", "x")
+    state.forget("a", 0.0)
+    found(state, "b", "y", 1.0)
+    assert cells(state) == ["x", "y"]
+    chain = found(state, "b", "y", 2.0)
+    found(state, "b", "z", 3.0)
+    assert cells(state) == ["y", "z"]
+    assert chain is found(state, "b", "y", 4.0)
+
+
+def test_a_chain_goes_only_when_it_has_been_idle_for_longer() -> None:
+    """At the very instant it stays."""
+    state = State(idle=10.0)
+    found(state, "a", "x", 5.0)
+    found(state, "a", "y", 15.0)
+    assert cells(state) == ["x", "y"]
+    found(state, "a", "z", 15.5)
+    assert cells(state) == ["y", "z"]
+
+
+def test_the_bound_holds_even_if_everything_was_just_used() -> None:
+    """Of the few that are looked at the last is not spared."""
+    state = State(max_keys=LOOKS)
+    for number in range(3 * LOOKS):
+        for key in list(cells(state)):
+            found(state, "a", key, number + 0.5)
+        found(state, "a", f"k{number}", number + 0.75)
+        assert len(state.chains) <= LOOKS

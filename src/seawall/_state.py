@@ -162,7 +162,18 @@ class State:
                     self._loose[cell.slot, cell.key] = cell
 
     def _sweep(self, now: float) -> None:
-        """Under the lock: evict what is old, unused and of no consequence."""
+        """Under the lock: evict what is old, unused and of no consequence; what closed clients left goes first."""
+        for _ in range(min(LOOKS, len(self._loose))):
+            place, cell = next(iter(self._loose.items()))
+            full = len(self.chains) + len(self._loose) > self.max_keys
+            if not full and now - cell.freed <= self.idle:
+                break
+            del self._loose[place]
+            if _disposable((cell,), now):
+                self._evict(cell)
+            else:
+                cell.freed = now
+                self._loose[place] = cell
         for looks in reversed(range(min(LOOKS, len(self.chains) - 1))):
             key, chain = next(iter(self.chains.items()))
             full = len(self.chains) + len(self._loose) > self.max_keys
@@ -175,17 +186,6 @@ class State:
             else:
                 chain.seen = now
                 self.chains[key] = self.chains.pop(key)
-        for _ in range(min(LOOKS, len(self._loose))):
-            place, cell = next(iter(self._loose.items()))
-            full = len(self.chains) + len(self._loose) > self.max_keys
-            if not full and now - cell.freed <= self.idle:
-                break
-            del self._loose[place]
-            if _disposable((cell,), now):
-                self._evict(cell)
-            else:
-                cell.freed = now
-                self._loose[place] = cell
 
     def _evict(self, cell: Cell) -> None:
         place = cell.slot, cell.key

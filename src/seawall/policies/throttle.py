@@ -305,7 +305,7 @@ class Throttle(Gate[Any]):
                 return
         seconds = state.heed(call.runtime.now(), response.headers, response.status_code)
         if seconds is not None and call.chain.listeners:
-            call.emit(Paused(endpoint=call.endpoint, key=call.key, seconds=seconds))
+            call.emit(Paused(endpoint=call.endpoint, key=state.key, seconds=seconds))
 
     def failed(self, call: Call, state: ThrottleState, error: BaseException) -> None:
         if self.strict:
