@@ -6,7 +6,7 @@ from typing import Any
 
 import httpx
 import pytest
-from calls import URL, client
+from calls import URL, client, outcome
 
 import seawall
 from seawall import CircuitBreaker, ConcurrencyLimit, ReadBody, Retry, Stack, State, Timeout
@@ -79,6 +79,27 @@ def test_a_report_does_not_keep_the_answer():
     gc.collect()
     assert report.attempts[0].error is not None
     assert response() is None
+
+
+def test_only_the_error_that_is_raised_has_a_traceback():
+    """Frames keep what they hold: the errors of earlier attempts, and what caused them, have none."""
+
+    def fail(request: httpx.Request) -> Any:
+        try:
+            raise OSError("refused")
+        except OSError as cause:
+            raise httpx.ConnectError("no connection") from cause
+
+    async def main() -> Any:
+        async with client(ScriptedServer(then=fail), Retry(2, wait=Fixed(0))) as door:
+            return await outcome(door.get(URL))
+
+    raised = VirtualRuntime().run(main())
+    first, last = (attempt.error for attempt in seawall.report(raised).attempts)
+    assert (first.__traceback__, first.__cause__.__traceback__) == (None, None)
+    assert last is raised
+    assert raised.__traceback__ is not None
+    assert raised.__cause__.__traceback__ is not None
 
 
 def test_an_opening_circuit_wakes_in_the_order_of_the_line():

@@ -178,8 +178,7 @@ class Retry(Policy[BudgetState]):
                         state.succeeded() if number == 1 else state.deposit(paid)
                     return response
             except Exception as raised:
-                # not with this frame: a report keeps the errors of attempts, and would keep a later answer with it
-                error = raised.with_traceback(raised.__traceback__ and raised.__traceback__.tb_next)
+                error = raised
             except BaseException:  # cancelled: what the retry took was not used up by a failure
                 state.deposit(paid)
                 raise
@@ -212,6 +211,7 @@ class Retry(Policy[BudgetState]):
                 return self._give_up(call, number, reason, response, error)
             assert cost is not None
             paid, number = cost, number + 1
+            _forget_frames(error)
             try:
                 await self._prepare(call, number, wait, replay, response, error)
             except BaseException:
@@ -340,3 +340,10 @@ def _plain(value: Any, strategy: object) -> Any:
         value.close()
         raise TypeError(f"Retry: {strategy!r} is asynchronous; tenacity's plain strategies and functions are allowed")
     return value
+
+
+def _forget_frames(error: BaseException | None) -> None:
+    """A report keeps the errors of attempts; with their frames it would keep what those hold, a later answer too."""
+    while error is not None and error.__traceback__ is not None:
+        error.__traceback__ = None
+        error = error.__cause__ or error.__context__
