@@ -55,12 +55,19 @@ class Body(httpx.SyncByteStream, httpx.AsyncByteStream):
             raise httpx.ReadError("broken")
         yield b"two"
 
-    async def __aiter__(self) -> AsyncIterator[bytes]:
-        yield b"one"
-        await asyncio.sleep(0)
-        if self.breaks:
-            raise httpx.ReadError("broken")
-        yield b"two"
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        self.chunks = iter((b"one", b"two"))
+        return self
+
+    async def __anext__(self) -> bytes:
+        chunk = next(self.chunks, None)
+        if chunk is None:
+            raise StopAsyncIteration
+        if chunk == b"two":
+            await asyncio.sleep(0)
+            if self.breaks:
+                raise httpx.ReadError("broken")
+        return chunk
 
     def close(self) -> None:
         self.over()
@@ -285,8 +292,10 @@ class Hammer:
         for thread in threads:
             thread.start()
         until = time.monotonic() + PATIENCE
-        for thread in threads:
-            thread.join(max(0.0, until - time.monotonic()))
+        while any(thread.is_alive() for thread in threads) and time.monotonic() < until:
+            for thread in threads:
+                thread.join(0.02)
+            gc.collect()  # where all that is left waits for what was let go of, nothing else would set off a collector
         if any(thread.is_alive() for thread in threads):
             faulthandler.dump_traceback()
             alive = sum(thread.is_alive() for thread in threads)

@@ -13,6 +13,7 @@ from .trace import INF, Sent, Trace
 MANY = 100
 """With so many keys nothing is evicted."""
 FAILED = frozenset({500, 502, 503, 504})
+NEUTRAL = frozenset({408, 429})
 
 
 @law
@@ -152,7 +153,8 @@ def _lease(case: Case, breaker: CircuitBreaker, sent: Sent) -> float:
 
 def _unsettled(case: Case, breaker: CircuitBreaker, probe: Sent, now: Sent) -> bool:
     """Whether a probe keeps its place while another request is sent."""
-    if probe.over <= now.began and probe is not now:
+    settled = probe.answered if probe.status in NEUTRAL else probe.over  # the former say nothing, whatever their body
+    if settled <= now.began and probe is not now:
         return False
     since = probe.answered_at if probe.answered <= now.began else probe.at
     return now.at <= since + _lease(case, breaker, now) - EPS

@@ -344,6 +344,8 @@ def _plain(value: Any, strategy: object) -> Any:
 
 def _forget_frames(error: BaseException | None) -> None:
     """A report keeps the errors of attempts; with their frames it would keep what those hold, a later answer too."""
-    while error is not None and error.__traceback__ is not None:
-        error.__traceback__ = None
-        error = error.__cause__ or error.__context__
+    found = [error]
+    for one in found:
+        if one is not None:
+            one.__traceback__ = None
+            found += [other for other in (one.__cause__, one.__context__) if other not in found]
