@@ -26,13 +26,14 @@ def local_api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalApi]:
 
 
 @pytest.fixture
-def network(local_api: LocalApi, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> LocalApi:
+def network(local_api: LocalApi, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[LocalApi]:
     """No network but the local server, and a folder of its own to work in."""
     bring_home(local_api, monkeypatch)
     monkeypatch.chdir(tmp_path)
     logger = logging.getLogger("seawall")
-    monkeypatch.setattr(logger, "level", logger.level)  # a page may set it
-    return local_api
+    level = logger.level
+    yield local_api
+    logger.setLevel(level)  # a page may have set it
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
