@@ -15,7 +15,6 @@ project_copyright = author
 release = version = seawall.__version__
 
 extensions = ["myst_parser", "sphinx.ext.autodoc"]
-exclude_patterns = ["README.md"]
 html_theme = "furo"
 html_title = f"Seawall {release}"
 html_static_path = ["_static"]
@@ -23,7 +22,6 @@ html_css_files = ["seawall.css"]
 html_show_sourcelink = False
 
 myst_heading_anchors = 3
-myst_enable_extensions = ["attrs_block", "attrs_inline"]
 default_role = "py:obj"  # of docstrings, which say `this` for a name
 add_module_names = False
 python_maximum_signature_line_length = 88

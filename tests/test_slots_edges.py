@@ -52,6 +52,12 @@ def in_line(slots: Slots) -> Any:
     return entering
 
 
+def enters(waiting: Any) -> None:
+    """A call that waited has its slot."""
+    with pytest.raises(StopIteration):
+        waiting.send(None)
+
+
 def test_one_thrown_away_in_line_leaves_it() -> None:
     """A call that is collected with its event loop while it waits takes no place in line, and gets no slot."""
     slots = Slots(1)
@@ -60,8 +66,7 @@ def test_one_thrown_away_in_line_leaves_it() -> None:
     gone.close()
     assert slots.snapshot() == {"limit": 1, "in_use": 1, "waiting": 1}
     slots.release()
-    with pytest.raises(StopIteration):
-        waiting.send(None)
+    enters(waiting)
     slots.release()
     assert slots.idle(0.0)
 
@@ -83,8 +88,7 @@ def test_one_thrown_away_after_its_grant_passes_the_slot_on() -> None:
     gone, waiting = in_line(slots), in_line(slots)
     slots.release()
     gone.close()
-    with pytest.raises(StopIteration):
-        waiting.send(None)
+    enters(waiting)
     slots.release()
     assert slots.idle(0.0)
 
@@ -103,11 +107,9 @@ def test_one_collected_while_it_is_woken_passes_its_slot_on_once() -> None:
     waiter.wake = collected  # type: ignore[method-assign]
     slots.release()
     assert slots.snapshot() == {"limit": 1, "in_use": 1, "waiting": 1}
-    with pytest.raises(StopIteration):
-        waiting.send(None)
+    enters(waiting)
     slots.release()
-    with pytest.raises(StopIteration):
-        last.send(None)
+    enters(last)
     slots.release()
     assert slots.idle(0.0)
 
@@ -122,8 +124,7 @@ def test_time_in_line_adds_up() -> None:
     entering = slots.enter(call, INF, owner="a test", key=None, flow=None)  # type: ignore[arg-type]
     entering.send(None)
     slots.release()
-    with pytest.raises(StopIteration):
-        entering.send(None)
+    enters(entering)
     assert call.trail.queued == 6.5
 
 

@@ -46,7 +46,8 @@ class SlidingWindow:
         self.rate = self.most = rate
         self.per = per
         self.grain = per / (STAMPS / 2) if rate > STAMPS else 0.0
-        self._stamps: deque[list[float]] = deque()  # [when it was last shared, cost, the sum of these up to here]
+        # [when it was last shared, cost, the sum of these up to here]; differences of sums alone would drift
+        self._stamps: deque[list[float]] = deque()
         self._gone = 0.0  # the sum up to the last stamp that counts no more
         self._shared = -INF  # until when starts share the newest stamp
         self._expiry = INF  # when the oldest stamp counts no more

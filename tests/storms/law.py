@@ -1,7 +1,7 @@
 """What must hold of every storm, whatever was in it: functions of a case and of what happened.
 
-None of them asks the code that it judges what
-that thinks is right: limits, rates and rules are computed again here from the settings alone.
+None of them asks the code that it judges what that thinks is right: limits, rates and rules are computed again here,
+from the settings alone.
 """
 
 from collections.abc import Callable, Iterator

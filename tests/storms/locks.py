@@ -100,7 +100,7 @@ def _guarded(kind: type, names: frozenset[str]) -> type:
 
 
 def wrong(state: Any) -> str | None:
-    """What does not hold of a state, whose lock is held."""
+    """What does not hold of a state that no other thread changes now."""
     good = True
     if isinstance(state, Slots):
         good = 0 <= state.in_use <= state.limit and 0 <= state.waiting <= state.bound

@@ -14,13 +14,12 @@ from cancellation.strikes import DRIVERS, STRUCK, Strike, Virtual
 
 from seawall import CircuitChanged, Stack, State, report
 from seawall._circuit import CircuitState
-from seawall._slots import Slots
 from seawall.httpx import AsyncClient
-from seawall.policies.retry import BudgetState
 from seawall.testing import Cancelled, reply
 
 from .case import CHUNK, HOSTS, Answer, Case, Visit
 from .lines import Door, Line, Lines, Replayed, Watched
+from .locks import wrong
 from .trace import INF, Ended, Heard, Sent, Trace
 
 REST = 1000.0
@@ -108,19 +107,8 @@ class Storm(Stage):
     def _look(self) -> None:
         """What holds at any time, as far as no coroutine is in the middle of a step."""
         for cell in list(self.client.state._cells.values()):
-            state = cell.state
-            if isinstance(state, Slots):
-                free = state.limit - state.in_use
-                good = 0 <= state.in_use <= state.limit and 0 <= state.waiting <= state.bound
-                good = good and not (free and state.waiting)
-            elif isinstance(state, BudgetState):
-                good = 0 <= state.tokens <= state.capacity
-            elif isinstance(state, CircuitState):
-                good = len(state.probes) + state.probes_succeeded <= state.settings.probes
-            else:
-                good = True
-            if not good:
-                self.trace.broken.append(f"after {self.trace.log[-1]}: {state!r} {state.snapshot()}")
+            if what := wrong(cell.state):
+                self.trace.broken.append(f"after {self.trace.log[-1]}: {what}")
 
     # -- the calls
 
