@@ -1,11 +1,14 @@
-"""One exchange with an inner transport, the same for every driver: threads, asyncio and virtual time."""
+"""One exchange with an inner transport, the same for every driver: threads, asyncio, uvloop, trio and virtual time."""
 
 import asyncio
 import ssl
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
 from typing import Any
 
 import httpx
+import trio
+import uvloop
 
 import seawall
 import seawall.httpx
@@ -14,7 +17,7 @@ from seawall.testing import VirtualRuntime
 URL = "https://api.example.com/items"
 TLS = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 """One for all clients: to load the certificates for each takes 20 ms."""
-DRIVERS = ("threads", "asyncio", "virtual")
+DRIVERS = ("threads", "asyncio", "uvloop", "trio", "virtual")
 
 
 @dataclass
@@ -71,13 +74,19 @@ def exchange(
 
     if driver == "threads":
         sync()
-    elif driver == "asyncio":
-        asyncio.run(awaiting())
     else:
-        runtime = VirtualRuntime()
-        runtime.run(awaiting())
-        result.took = runtime.now()
+        result.took = run(driver, awaiting, clock=True)
     return result
+
+
+def run(driver: str, main: Callable[[], Coroutine[Any, Any, Any]], *, clock: bool = False) -> Any:
+    """Run a coroutine function in a new loop of the driver; with `clock`, return the virtual seconds it took."""
+    runtime = VirtualRuntime()
+    if driver == "trio":
+        result = trio.run(main)
+    else:
+        result = {"asyncio": asyncio.run, "uvloop": uvloop.run, "virtual": runtime.run}[driver](main())
+    return runtime.now() if clock else result
 
 
 def known(state: seawall.State, policy: type[seawall.Policy[Any]]) -> dict[str, Any]:

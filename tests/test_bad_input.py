@@ -293,7 +293,7 @@ def test_an_async_client_needs_a_running_loop() -> None:
     """An async call outside of asyncio and of virtual time is told what it can run under, once it has to wait."""
     backoff = Stack(Retry(wait=lambda state: 1.0))
     for client in (AsyncClient(backoff, transport=ScriptedServer(503)), AsyncClient(Stack(Retry()))):
-        with pytest.raises(RuntimeError, match=r"run under asyncio .*VirtualRuntime.*no loop is running"):
+        with pytest.raises(RuntimeError, match=r"run under asyncio .*VirtualRuntime.*none is running"):
             client.get("https://a.example").send(None)
 
 

@@ -8,11 +8,12 @@ from typing import Any
 import httpx
 import pytest
 from calls import URL
+from drivers import run
 
 import seawall
 from seawall import CircuitBreaker, ConcurrencyLimit, Stack, State, Timeout
 from seawall.httpx import AsyncTransport, Transport
-from seawall.testing import ScriptedServer, VirtualRuntime, reply
+from seawall.testing import ScriptedServer, reply
 
 STACK = Stack(Timeout(30), CircuitBreaker(), ConcurrencyLimit(1))
 
@@ -180,10 +181,8 @@ def test_a_response_that_ended_while_a_policy_held_it_holds_nothing(driver: str)
 
     if driver == "threads":
         Transport(stack, transport=server, state=state).handle_request(httpx.Request("GET", URL))
-    elif driver == "asyncio":
-        asyncio.run(awaiting())
     else:
-        VirtualRuntime().run(awaiting())
+        run(driver, awaiting)
     gc.collect()
     assert in_use(state) == 0
 

@@ -7,6 +7,7 @@ from typing import Any
 import httpx
 import pytest
 from calls import URL, client, outcome
+from drivers import run
 
 import seawall
 from seawall import CircuitBreaker, ConcurrencyLimit, Retry, Stack, Throttle
@@ -165,5 +166,4 @@ def test_a_body_that_was_read_has_nothing_more(driver: str) -> None:
             stream: Any = transport.handle_request(httpx.Request("GET", URL)).stream
             assert [*stream, *stream] == [b"a", b"b"]
     else:
-        chunks = asyncio.run(twice()) if driver == "asyncio" else VirtualRuntime().run(twice())
-        assert chunks == [b"a", b"b"]
+        assert run(driver, twice) == [b"a", b"b"]

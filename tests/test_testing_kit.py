@@ -1,12 +1,12 @@
 """The test kit: virtual time, scripted servers, recorded events, and pytest's fixtures for them."""
 
-import asyncio
 import subprocess
 import sys
 from typing import Any
 
 import httpx
 import pytest
+from drivers import run
 
 import seawall
 from seawall import CircuitBreaker, Retry, Stack, Timeout
@@ -339,7 +339,6 @@ def test_a_reply_takes_its_time_and_may_break() -> None:
     assert (runtime.now(), server.open) == (5, 0)
 
 
-@pytest.mark.parametrize("driver", ["threads", "asyncio", "virtual"])
 def test_a_server_serves_every_driver(driver: str) -> None:
     """One class of server answers sync, asyncio and virtual-time clients, and counts its open bodies."""
     server = ScriptedServer(reply(body=[b"a", b"b"]))
@@ -354,7 +353,7 @@ def test_a_server_serves_every_driver(driver: str) -> None:
             assert server.open == 1
             body = response.read()
     else:
-        body = asyncio.run(main()) if driver == "asyncio" else VirtualRuntime().run(main())
+        body = run(driver, main)
     assert (body, server.open, server.closed) == (b"ab", 0, True)
 
 

@@ -39,6 +39,7 @@ from .policies.timeout import Timeout
 
 if TYPE_CHECKING:
     from . import httpx as httpx
+    from . import httpx2 as httpx2
 
 __version__ = "0.1.0"
 
@@ -89,7 +90,7 @@ del _name, _thing
 if not TYPE_CHECKING:  # type checkers know the names, and so find the misspelt ones
 
     def __getattr__(name: str) -> Any:
-        """`seawall.httpx` without importing httpx until it is asked for."""
-        if name == "httpx":
-            return importlib.import_module(".httpx", __name__)
+        """`seawall.httpx` and `seawall.httpx2`, without importing either library until it is asked for."""
+        if name in ("httpx", "httpx2"):
+            return importlib.import_module(f".{name}", __name__)
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

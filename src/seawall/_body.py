@@ -141,6 +141,8 @@ class AsyncBodyMixin(Body):
             if runtime.now() >= deadline:
                 raise Expired  # or a server faster than its reader could go on for ever
             step = self._iterator.__anext__()
+            if not runtime.steps:
+                return await runtime.within(step, deadline)  # type: ignore[no-any-return]
             if not hasattr(step, "send"):
                 step = step.__await__()
             try:
@@ -180,8 +182,16 @@ class AsyncBodyMixin(Body):
         holds, self._holds = self._holds, None
         if holds is None:
             return
+        runtime: Any = self.call.runtime
         try:
-            await self.stream.aclose()
+            iterator = self._iterator
+            if end == "closed" and isinstance(iterator, types.AsyncGeneratorType) and not iterator.ag_running:
+                try:  # left half-way it would be ended by the scheduler: later, elsewhere, and by trio with a warning
+                    await runtime.close(iterator)
+                finally:
+                    await runtime.close(self.stream)
+            else:
+                await runtime.close(self.stream)
         except BaseException as raised:
             end, error = "broken", raised
             raise

@@ -2,7 +2,9 @@
 
 A family module (`seawall.httpx`) joins each of these with the base class of its library:
 
-    class AsyncTransport(_clients.AsyncTransport, httpx.AsyncBaseTransport): ...
+    class AsyncTransport(_clients.AsyncTransport, httpx.AsyncBaseTransport):
+        family = FAMILY
+        pool_type = AsyncPool
 """
 
 from collections.abc import Iterable, Mapping
@@ -27,11 +29,24 @@ CROWD = 2
 """As many requests per connection may be under way before a burst slows down."""
 
 
-class Protected:
-    """What sync and async transports share."""
+class Member:
+    """What has a class in each family, documented for the library of that family."""
 
     family: Family
     driver: str
+    """The kind of its library's clients that it is for: "sync" or "async"."""
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        family = vars(cls).get("family")
+        if family is not None:
+            cls.__doc__ = (cls.__mro__[1].__doc__ or "").replace("httpx", family.name)
+
+
+class Protected(Member):
+    """What sync and async transports share."""
+
+    pool_type: "type[Connections]"
     core: Core
     inner: Any
 
@@ -50,7 +65,7 @@ class Protected:
                 f"{type(self).__name__}: transport must be {article} {self.driver} transport of {self.family.name} "
                 f"(something with {handler}), not {transport!r}"
             )
-        self.inner = self.new_pool() if transport is None else transport
+        self.inner = self.pool_type() if transport is None else transport
         pooled = isinstance(self.inner, Connections)
         self.core = Core(
             policies,
@@ -63,10 +78,6 @@ class Protected:
             driver=self.driver,
         )
 
-    def new_pool(self) -> Any:
-        """The default inner transport."""
-        raise NotImplementedError
-
     @property
     def state(self) -> State:
         """What the policies remember: circuits, limits, throttles, budgets."""
@@ -77,7 +88,15 @@ class Protected:
 
 
 class AsyncTransport(Protected):
-    """Policies around an async transport."""
+    """Policies around an async httpx transport.
+
+        httpx.AsyncClient(transport=AsyncTransport(Stack(Retry()), transport=MyTransport()))
+
+    - `policies`: a `Stack`, `Endpoints`, or None for `seawall.standard()`.
+    - `transport`: what sends; None for an `AsyncPool()` of httpx's own defaults.
+    - `state`: a `State` to share with other clients; None for one of its own (`transport.state`).
+    - `listeners`: functions told of events.
+    """
 
     driver = "async"
 
@@ -104,7 +123,7 @@ class AsyncTransport(Protected):
 
 
 class Transport(Protected):
-    """Policies around a sync transport."""
+    """Policies around a sync httpx transport; see `AsyncTransport`. Shared freely by threads."""
 
     driver = "sync"
 
@@ -130,12 +149,8 @@ class Transport(Protected):
         self.inner.__exit__(exc_type, exc_value, traceback)
 
 
-class Connections:
+class Connections(Member):
     """What sync and async pools share."""
-
-    family: Family
-    library: Any  # the HTTP library
-    driver: str
 
     def __init__(
         self,
@@ -154,7 +169,7 @@ class Connections:
         retries: int = 0,
         socket_options: Iterable[Any] | None = None,
     ) -> None:
-        owner, library = type(self).__name__, self.library
+        owner, library = type(self).__name__, self.family.library
         _check.integer(owner, "max_connections", max_connections, least=1, optional=True)
         _check.integer(owner, "max_keepalive", max_keepalive, least=0, optional=True)
         _check.number(owner, "keepalive_expiry", keepalive_expiry, least=0, optional=True)
@@ -206,7 +221,19 @@ class Connections:
 
 
 class AsyncPool(Connections):
-    """A pool of single connections, as an async transport."""
+    """An async httpx transport in which one permit is one connection.
+
+        httpx.AsyncClient(transport=AsyncPool(max_connections=50))
+
+    - `max_connections` (default 100, at least 1, None for no bound): also the number of requests in flight.
+    - `max_keepalive` (default 20, at least 0, None for no bound): idle connections kept.
+    - `keepalive_expiry` (default 5 s, at least 0, None for never): how long an idle one is kept.
+    - `http1`, `http2`, `verify`, `cert`, `trust_env`, `proxy`, `uds`, `local_address`, `retries`,
+      `socket_options`: as in `httpx.AsyncHTTPTransport`. With `http2=True` a connection carries one request at a time.
+
+    A call that waits longer than httpx's `pool` timeout for a connection gets `WaitTooLong`, a `httpx.PoolTimeout`.
+    Waiting calls are served first come, first served within a priority, origins taking turns.
+    """
 
     driver = "async"
 
@@ -220,7 +247,7 @@ class AsyncPool(Connections):
 
 
 class Pool(Connections):
-    """A pool of single connections, as a sync transport."""
+    """A sync httpx transport in which one permit is one connection; see `AsyncPool`. Shared freely by threads."""
 
     driver = "sync"
 
@@ -233,12 +260,10 @@ class Pool(Connections):
             transport.close()
 
 
-class FrontDoor:
-    """What sync and async clients share: httpx's own options, turned into protected transports."""
+class FrontDoor(Member):
+    """What sync and async clients share: the library's own options, turned into protected transports."""
 
-    library: Any  # the HTTP library
     transport_type: type[Protected]
-    pool_type: type[Connections]
 
     def __init__(
         self,
@@ -259,10 +284,11 @@ class FrontDoor:
     ) -> None:
         if not isinstance(policies, Stack | Endpoints | None):
             raise TypeError(f"{type(self).__name__}: policies must be a Stack, Endpoints or None, not {policies!r}")
+        library = self.family.library
         if limits is None:
-            limits = self.library.Limits(max_connections=100, max_keepalive_connections=20)
-        elif not isinstance(limits, self.library.Limits):
-            raise TypeError(f"{type(self).__name__}: limits must be {self.library.__name__}.Limits, not {limits!r}")
+            limits = library.Limits(max_connections=100, max_keepalive_connections=20)
+        elif not isinstance(limits, library.Limits):
+            raise TypeError(f"{type(self).__name__}: limits must be {library.__name__}.Limits, not {limits!r}")
         if mounts is not None and not isinstance(mounts, Mapping):
             raise TypeError(f"{type(self).__name__}: mounts must map patterns to transports, not {mounts!r}")
         self._shared_state = State() if state is None else state
@@ -273,8 +299,8 @@ class FrontDoor:
         def pool(proxy: Any = None) -> Connections:
             nonlocal context
             if context is None:
-                context = self.library.create_ssl_context(verify=verify, cert=cert, trust_env=trust_env)
-            return self.pool_type(
+                context = library.create_ssl_context(verify=verify, cert=cert, trust_env=trust_env)
+            return self.transport_type.pool_type(
                 limits.max_connections,
                 max_keepalive=limits.max_keepalive_connections,
                 keepalive_expiry=limits.keepalive_expiry,
@@ -294,7 +320,7 @@ class FrontDoor:
         if proxy is not None:
             routes["all://"] = pool(proxy)
         elif trust_env and transport is None:
-            routes = {pattern: url and pool(url) for pattern, url in environment_proxies().items()}
+            routes = {pattern: url and pool(url) for pattern, url in environment_proxies(library).items()}
         routes.update(mounts or {})
         super().__init__(
             transport=protected(pool() if transport is None else transport),
@@ -312,7 +338,20 @@ class FrontDoor:
 
 
 class AsyncClient(FrontDoor):
-    """An async client whose transports are protected."""
+    """An `httpx.AsyncClient` that survives the network.
+
+        async with AsyncClient() as client:
+            response = await client.get("https://api.example.com/items")
+
+    - `policies`: a `Stack`, `Endpoints`, or None for `seawall.standard()`.
+    - `state`: a `State` to share with other clients; None for one of its own (`client.state`).
+    - `listeners`: functions told of events.
+
+    Every option of `httpx.AsyncClient` keeps its meaning, environment proxies and `mounts` included: each of its
+    transports is protected. `limits.max_connections` is the size of the pool.
+    """
+
+    driver = "async"
 
     async def request(self, method: str, url: Any, **options: Any) -> Any:
         """As the library's own. Of a burst only some start in one turn of the loop, so that answers get through."""
@@ -335,7 +374,9 @@ class AsyncClient(FrontDoor):
 
 
 class Client(FrontDoor):
-    """A sync client whose transports are protected."""
+    """An `httpx.Client` that survives the network; see `AsyncClient`. Shared freely by threads."""
+
+    driver = "sync"
 
     if not TYPE_CHECKING:
 

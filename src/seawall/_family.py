@@ -20,6 +20,7 @@ class Family:
 
     def __init__(self, module: ModuleType, home: str) -> None:
         lib: Any = module
+        self.library = lib
         self.name = module.__name__
         self.bytes_stream = lib.ByteStream
         self.transport_error = lib.TransportError
@@ -42,7 +43,6 @@ class Family:
         """What another attempt may mend."""
         self.async_body = type("AsyncBody", (AsyncBodyMixin, lib.AsyncByteStream), {"__module__": home})
         self.sync_body = type("SyncBody", (SyncBodyMixin, lib.SyncByteStream), {"__module__": home})
-        self._request = lib.Request
         self.origin = _origin_getter(lib)
         """The scheme, host and port of a URL, as one key."""
 
@@ -58,7 +58,7 @@ class Family:
         """A copy of a request with one more header."""
         headers = request.headers.copy()
         headers[name] = value
-        return self._request(
+        return self.library.Request(
             request.method, request.url, headers=headers, stream=request.stream, extensions=request.extensions
         )
 

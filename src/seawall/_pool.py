@@ -48,7 +48,10 @@ class Shard:
 
     def alive(self) -> bool:
         """Whether its connection is still of use: an idle one that can be read from has been closed by the server."""
-        return self.network is None or not self.network.get_extra_info("is_readable")
+        try:
+            return self.network is None or not self.network.get_extra_info("is_readable")
+        except ValueError:  # what trio says of a closed socket
+            return False
 
     def settle(self, call: Call, end: End, error: BaseException | None) -> list[Any]:
         """Give it back after a request."""

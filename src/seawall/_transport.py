@@ -1,5 +1,7 @@
 """What every transport of Seawall does for a request: find its chain, make a call, run it, keep the trail."""
 
+import functools
+import sys
 from collections.abc import Callable, Hashable, Iterable
 from typing import Any
 
@@ -194,10 +196,21 @@ class Core:
 def current() -> Runtime:
     """The runtime of the async code that runs now.
 
-    asyncio, unless a virtual one runs. Whether a loop really is running shows where one is needed: to ask costs a
-    system call for each request, since asyncio looks for a fork.
+    asyncio, unless a virtual one runs or this is a task of trio's, which somebody else must have imported. Whether a
+    loop of asyncio really is running shows where one is needed: to ask costs a system call for each request, since
+    asyncio looks for a fork.
     """
-    return virtual[-1] if virtual else ASYNCIO
+    if virtual:
+        return virtual[-1]
+    trio = sys.modules.get("trio.lowlevel")
+    return ASYNCIO if trio is None or not trio.in_trio_task() else _trio()
+
+
+@functools.cache
+def _trio() -> Runtime:
+    from .runtime.trio import TrioRuntime
+
+    return TrioRuntime()
 
 
 def _endpoints(policies: Policies) -> Endpoints:

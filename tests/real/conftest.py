@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 import trustme
 
-from .modes import ASYNC, SYNC, Mode, run
+from .modes import MODES, Mode, run
 from .servers import Script, Server, echo
 
 Serve = Callable[..., Server]
@@ -79,9 +79,9 @@ def plain_environment(monkeypatch: pytest.MonkeyPatch, somebody: str) -> None:
     monkeypatch.setenv("SSL_CERT_FILE", somebody)
 
 
-@pytest.fixture(params=[SYNC, ASYNC], ids=repr)
+@pytest.fixture(params=MODES, ids=repr)
 def mode(request: pytest.FixtureRequest) -> Mode:
-    """Sync and async, one after the other."""
+    """Sync, asyncio, uvloop and trio, one after the other."""
     chosen: Mode = request.param
     return chosen
 

@@ -7,6 +7,7 @@ import gzip
 import hashlib
 import io
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import aclosing
 from typing import Any
 
 import httpx
@@ -168,8 +169,8 @@ async def streaming(mode: Mode, client: Any, site: str) -> Any:
             found.append((joiner.join(collected), answer.num_bytes_downloaded, answer.is_closed, way))
     half = await mode.open(client, site + "/lines")
     found.append(await refused(lambda: half.content))
-    async for _ in mode.chunks(half):
-        break
+    async with aclosing(mode.chunks(half)) as chunks:
+        await anext(chunks)
     await mode.close(half)
     found.append(await refused(half.aread if mode.is_async else half.read))
     whole = await mode.open(client, site + "/lines")
@@ -218,6 +219,8 @@ async def errors(mode: Mode, client: Any, site: str) -> Any:
 SCENARIOS: list[Scenario] = [plain_requests, redirects, cookies, auth, streaming, uploads, errors]
 
 
+# httpx itself leaves generators half-way when a stream is closed early, in a bare client too; trio warns of each
+@pytest.mark.filterwarnings("ignore:Async generator 'http:ResourceWarning")
 @pytest.mark.parametrize("policies", STACKS.values(), ids=list(STACKS))
 @pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda scenario: scenario.__name__)
 async def test_as_in_a_bare_client(mode: Mode, serve: Serve, scenario: Scenario, policies: Any) -> None:

@@ -17,11 +17,14 @@ INF = float("inf")
 class Awaiting:
     """Sending, closing and draining, for runtimes in which I/O is awaited."""
 
+    steps = True
+    """Whether what is awaited may be stepped by hand first."""
+
     def now(self) -> float:
         raise NotImplementedError
 
     async def rest(self, steps: Any, suspended: Any, deadline: float) -> Any:
-        """Await the rest of something that was stepped once, raising `Expired` at the deadline."""
+        """Await the rest of something that was stepped once, raising `Expired` at the deadline. Only if it `steps`."""
         raise NotImplementedError
 
     async def within(self, awaitable: Awaitable[Any], deadline: float) -> Any:
@@ -55,7 +58,7 @@ class Awaiting:
             return await self.within(transport.handle_async_request(request), deadline)
         except BaseException:
             if line.stream is not None:
-                await line.stream.aclose()
+                await self.close(line.stream)
             raise
         finally:
             request.extensions = own
@@ -64,16 +67,21 @@ class Awaiting:
             if line.also is None:
                 del extensions["trace"]
 
-    async def close(self, resource: Any) -> None:
-        await resource.aclose()
+    def close(self, resource: Any) -> Any:  # awaited; not a coroutine function, which would only add a step
+        return resource.aclose()
 
     async def drain(self, body: Any, limit: int, seconds: float) -> None:
-        body.deadline = min(body.deadline, self.now() + seconds)
-        try:
+        until = self.now() + seconds
+
+        async def read() -> None:
+            left = limit
             async for chunk in body:
-                limit -= len(chunk)
-                if limit < 0:
+                left -= len(chunk)
+                if left < 0 or self.now() >= until:  # who never suspends is never interrupted
                     break
+
+        try:
+            await self.within(read(), until)
         except Exception as error:  # only its type is told: what it says may quote a header
             logger.debug("a discarded response broke while it was drained (%s)", type(error).__name__)
         finally:

@@ -25,7 +25,7 @@ def running_loop() -> asyncio.AbstractEventLoop:
         return asyncio.get_running_loop()
     except RuntimeError:
         raise RuntimeError(
-            "Seawall's async clients run under asyncio (or a seawall.testing.VirtualRuntime); no loop is running"
+            "Seawall's async clients run under asyncio or trio (or a seawall.testing.VirtualRuntime); none is running"
         ) from None
 
 

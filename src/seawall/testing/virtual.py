@@ -6,8 +6,9 @@ seeded. So a run takes no real time and repeats exactly.
 
 import heapq
 import itertools
+import sys
 from collections import deque
-from collections.abc import Callable, Coroutine, Generator, Hashable
+from collections.abc import AsyncGenerator, Callable, Coroutine, Generator, Hashable
 from random import Random
 from typing import Any, Generic, TypeVar
 
@@ -179,6 +180,8 @@ class VirtualRuntime(Awaiting):
     def run(self, main: Coroutine[Any, Any, T]) -> T:
         """Run a coroutine, and what it spawns, until it ends. Tasks that still run then are cancelled."""
         virtual.append(self)
+        hooks = sys.get_asyncgen_hooks()
+        sys.set_asyncgen_hooks(firstiter=None, finalizer=self._end)
         try:
             task = self.spawn(main, "main")
             self._until(lambda: task.done)
@@ -187,7 +190,17 @@ class VirtualRuntime(Awaiting):
             self._until(lambda: not self._alive)
             return task.result()
         finally:
+            sys.set_asyncgen_hooks(*hooks)
             virtual.remove(self)
+
+    def _end(self, generator: AsyncGenerator[Any, Any]) -> None:
+        """Have an async generator that was left half-way come to its end in a task of its own, as other loops do."""
+
+        async def end() -> None:
+            await generator.aclose()
+
+        if self in virtual:
+            self.spawn(end(), "the end of a generator")
 
     def spawn(self, coro: Coroutine[Any, Any, T], name: str | None = None) -> Task[T]:
         """Start a task; it takes its first step when the current one suspends."""

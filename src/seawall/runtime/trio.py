@@ -1,0 +1,118 @@
+"""The trio runtime: deadlines are cancel scopes, waiters are events.
+
+A cancel scope must be opened before what it bounds takes its first step, which may open one of its own: scopes nest.
+So nothing is stepped by hand here. And a cancelled task is cancelled anew at each checkpoint, so that closing, which
+must come to its end, is shielded.
+"""
+
+import math
+import random
+import time
+from collections.abc import Awaitable
+from typing import Any, TypeVar
+
+import trio
+
+from .._errors import Expired
+from ._awaiting import Awaiting, Making
+
+T = TypeVar("T")
+CLOSING = 2.0
+"""Seconds that closing a connection or a response may take, however its peer behaves."""
+
+
+def scope(until: float, *, shield: bool = False) -> trio.CancelScope:
+    """A cancel scope with a deadline on the clock that all runtimes share; trio's own starts somewhere else."""
+    left = math.inf if until == math.inf else until - time.monotonic()
+    return trio.CancelScope(deadline=trio.current_time() + left, shield=shield)
+
+
+class TrioWaiter:
+    """An event that any thread may set."""
+
+    __slots__ = ("_event", "_token")
+
+    def __init__(self) -> None:
+        self._token = trio.lowlevel.current_trio_token()
+        self._event = trio.Event()
+
+    def wake(self) -> bool:
+        # a collector may call this amid trio's own work, when only `run_sync_soon` may be called
+        if trio.lowlevel.in_trio_task() and trio.lowlevel.current_trio_token() is self._token:
+            self._event.set()
+            return True
+        try:
+            self._token.run_sync_soon(self._event.set)
+        except trio.RunFinishedError:  # nobody waits there any more
+            return False
+        return True
+
+    async def wait(self, until: float) -> bool:
+        if until == math.inf:
+            await self._event.wait()
+        else:
+            with scope(until):
+                await self._event.wait()
+        return self._event.is_set()
+
+
+class Home:
+    """One run of trio, in which connections live."""
+
+    def __init__(self) -> None:
+        self._token = trio.lowlevel.current_trio_token()
+
+    def is_closed(self) -> bool:
+        """Whether that run is over."""
+        try:
+            self._token.run_sync_soon(_nothing, idempotent=True)
+        except trio.RunFinishedError:
+            return True
+        return False
+
+    def __repr__(self) -> str:
+        return f"<trio run {id(self._token):#x}>"
+
+
+def _nothing() -> None: ...
+
+
+_home: "trio.lowlevel.RunVar[Home]" = trio.lowlevel.RunVar("seawall home")
+
+
+class TrioRuntime(Awaiting):
+    """Everything a policy may not do itself, on whatever run of trio this is called in."""
+
+    name = "trio"
+    steps = False
+    now = staticmethod(time.monotonic)
+    random = staticmethod(random.random)
+    waiter = TrioWaiter
+    sleep = staticmethod(trio.sleep)
+
+    def home(self) -> Home:
+        try:
+            return _home.get()
+        except LookupError:
+            home = Home()
+            _home.set(home)
+            return home
+
+    async def within(self, awaitable: Awaitable[T], deadline: float) -> T:
+        if deadline == math.inf:
+            return await awaitable
+        with scope(deadline):
+            return await awaitable
+        raise Expired
+
+    def send(self, transport: Any, request: Any, deadline: float, line: Making | None) -> Any:
+        if line is not None and line.stream is None:
+            return self._connect_and_send(transport, request, deadline, line)
+        return self.within(transport.handle_async_request(request), deadline)
+
+    async def close(self, resource: Any) -> None:
+        with scope(time.monotonic() + CLOSING, shield=True):
+            await resource.aclose()
+
+    def __repr__(self) -> str:
+        return "<seawall trio runtime>"
