@@ -245,11 +245,11 @@ def test_a_transport_of_the_wrong_kind_is_refused(make: Callable[..., Any], tran
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        ({"limits": 5}, r"Client: limits must be httpx\.Limits, not 5"),
+        ({"limits": 5}, rf"Client: limits must be {httpx.__name__}\.Limits, not 5"),
         ({"limits": httpx.Limits(max_connections=-1)}, "Pool: max_connections must be a whole number of at least 1"),
         ({"mounts": [5]}, r"Client: mounts must map patterns to transports, not \[5\]"),
         ({"mounts": {"all://": 5}}, "Transport: transport must be an? a?sync transport of httpx"),
-        ({"proxy": 5}, r"Pool: proxy must be a URL, a httpx\.Proxy or None, not 5"),
+        ({"proxy": 5}, rf"Pool: proxy must be a URL, a {httpx.__name__}\.Proxy or None, not 5"),
         ({"proxy": "ftp://proxy.example"}, "proxy URL.*ftp://proxy.example"),
         ({"time_out": 5}, "time_out"),
     ],

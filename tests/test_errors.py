@@ -46,7 +46,7 @@ def test_errors_of_calls_belong_to_both_trees(name: str, bases: tuple[type[Excep
     for base in bases:
         assert issubclass(error, base)
     assert error.__qualname__ == name
-    assert error.__module__ == "seawall.httpx"
+    assert error.__module__ == seawall.httpx.__name__
     assert not issubclass(error, httpx.ConnectError)
 
 

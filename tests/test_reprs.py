@@ -58,7 +58,7 @@ def test_the_states_of_policies_tell_what_they_know() -> None:
     [
         (ASYNCIO, "<seawall asyncio runtime>"),
         (THREADS, "<seawall thread runtime>"),
-        (Family(httpx, "here"), "<Family httpx>"),
+        (Family(httpx, "here"), f"<Family {httpx.__name__}>"),
         (BudgetState(None), "<RetryBudget inf/inf>"),
         (State(), "<State keys=0/10000 circuits=0>"),
         (Endpoints({"*.example.com": Stack(Retry(2))}).stacks, "attempts=2"),

@@ -13,6 +13,7 @@ import tenacity
 
 import seawall
 import seawall.httpx
+import seawall.httpx2
 import seawall.testing
 from seawall import (
     CircuitBreaker,
@@ -156,8 +157,12 @@ def test_seawall_exports_exactly_its_public_names() -> None:
 
 
 def test_seawall_httpx_exports_exactly_its_public_names() -> None:
-    """`seawall.httpx.__all__` is clients, transports and pools, each in two kinds."""
-    assert seawall.httpx.__all__ == ["AsyncClient", "AsyncPool", "AsyncTransport", "Client", "Pool", "Transport"]
+    """`seawall.httpx.__all__` is clients, transports and pools, each in two kinds, and what protects other clients."""
+    kinds = ["AsyncClient", "AsyncPool", "AsyncTransport", "Client", "Pool", "Transport"]
+    assert seawall.httpx.__all__ == [*kinds, "protect", "unprotect"]
+    assert seawall.httpx2.__all__ == seawall.httpx.__all__
+    assert seawall.protect is seawall.httpx.protect is seawall.httpx2.protect
+    assert seawall.unprotect is seawall.httpx.unprotect
 
 
 def test_seawall_testing_exports_exactly_its_public_names() -> None:
@@ -191,7 +196,9 @@ def test_public_names_show_their_public_module() -> None:
     """Tracebacks and documentation show `seawall.Retry`, not the private module it is written in."""
     things = (getattr(seawall, name) for name in seawall.__all__ if name != "Next")  # a type alias, not a thing
     assert {thing.__module__ for thing in things} == {"seawall"}
-    assert {getattr(seawall.httpx, name).__module__ for name in seawall.httpx.__all__} == {"seawall.httpx"}
+    kinds = [thing for name in seawall.httpx.__all__ if isinstance(thing := getattr(seawall.httpx, name), type)]
+    assert {thing.__module__ for thing in kinds} == {seawall.httpx.__name__}
+    assert seawall.protect.__module__ == seawall.unprotect.__module__ == "seawall"
 
 
 def test_importing_seawall_imports_no_http_library() -> None:

@@ -40,6 +40,8 @@ from .policies.timeout import Timeout
 if TYPE_CHECKING:
     from . import httpx as httpx
     from . import httpx2 as httpx2
+    from ._protect import protect as protect
+    from ._protect import unprotect as unprotect
 
 __version__ = "0.1.0"
 
@@ -90,7 +92,9 @@ del _name, _thing
 if not TYPE_CHECKING:  # type checkers know the names, and so find the misspelt ones
 
     def __getattr__(name: str) -> Any:
-        """`seawall.httpx` and `seawall.httpx2`, without importing either library until it is asked for."""
+        """What sends requests, imported, with its HTTP library, when it is asked for."""
         if name in ("httpx", "httpx2"):
             return importlib.import_module(f".{name}", __name__)
+        if name in ("protect", "unprotect"):
+            return getattr(importlib.import_module("._protect", __name__), name)
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -7,6 +7,7 @@ A family module (`seawall.httpx`) joins each of these with the base class of its
         pool_type = AsyncPool
 """
 
+import functools
 from collections.abc import Iterable, Mapping
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
@@ -22,8 +23,10 @@ from ._proxies import environment_proxies
 from ._stack import EMPTY, Stack
 from ._state import State
 from ._transport import Core, Policies, current
-from .runtime._turns import Turns
 from .runtime.threads import THREADS
+
+if TYPE_CHECKING:
+    from .runtime._turns import Turns
 
 CROWD = 2
 """As many requests per connection may be under way before a burst slows down."""
@@ -292,7 +295,7 @@ class FrontDoor(Member):
         if mounts is not None and not isinstance(mounts, Mapping):
             raise TypeError(f"{type(self).__name__}: mounts must map patterns to transports, not {mounts!r}")
         self._shared_state = State() if state is None else state
-        self._turns = Turns(CROWD * (INF if limits.max_connections is None else limits.max_connections))
+        self._crowd = CROWD * (INF if limits.max_connections is None else limits.max_connections)
         listeners = _check.callables(type(self).__name__, "listeners", listeners)
         context: Any = None
 
@@ -352,6 +355,12 @@ class AsyncClient(FrontDoor):
     """
 
     driver = "async"
+
+    @functools.cached_property
+    def _turns(self) -> "Turns":
+        from .runtime._turns import Turns  # with asyncio, which takes 15 ms to import
+
+        return Turns(self._crowd)
 
     async def request(self, method: str, url: Any, **options: Any) -> Any:
         """As the library's own. Of a burst only some start in one turn of the loop, so that answers get through."""

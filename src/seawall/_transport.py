@@ -16,7 +16,6 @@ from ._pool import Shards
 from ._stack import Stack, standard
 from ._state import State
 from .runtime import Runtime
-from .runtime.asyncio import ASYNCIO
 from .runtime.threads import THREADS, run
 
 Policies = Stack | Endpoints | None
@@ -203,7 +202,14 @@ def current() -> Runtime:
     if virtual:
         return virtual[-1]
     trio = sys.modules.get("trio.lowlevel")
-    return ASYNCIO if trio is None or not trio.in_trio_task() else _trio()
+    return _asyncio() if trio is None or not trio.in_trio_task() else _trio()
+
+
+@functools.cache  # imported by who runs under it: to import asyncio takes 15 ms, which sync programs need not spend
+def _asyncio() -> Runtime:
+    from .runtime.asyncio import ASYNCIO
+
+    return ASYNCIO
 
 
 @functools.cache

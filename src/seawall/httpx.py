@@ -10,8 +10,9 @@ import httpx
 
 from . import _clients, _errors
 from ._family import Family
+from ._protect import protect, unprotect
 
-__all__ = ["AsyncClient", "AsyncPool", "AsyncTransport", "Client", "Pool", "Transport"]
+__all__ = ["AsyncClient", "AsyncPool", "AsyncTransport", "Client", "Pool", "Transport", "protect", "unprotect"]
 
 FAMILY = Family(httpx, __name__)
 

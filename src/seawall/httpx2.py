@@ -15,8 +15,9 @@ except ModuleNotFoundError as error:
 
 from . import _clients, _errors
 from ._family import Family
+from ._protect import protect, unprotect
 
-__all__ = ["AsyncClient", "AsyncPool", "AsyncTransport", "Client", "Pool", "Transport"]
+__all__ = ["AsyncClient", "AsyncPool", "AsyncTransport", "Client", "Pool", "Transport", "protect", "unprotect"]
 
 FAMILY = Family(httpx2, __name__)
 

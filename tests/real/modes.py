@@ -119,6 +119,7 @@ class Mode:
         self.Pool: Any = getattr(ours, f"{prefix}Pool")
         self.Transport: Any = getattr(ours, f"{prefix}Transport")
         self.Plain: Any = getattr(theirs, f"{prefix}Client")
+        self.PlainTransport: Any = getattr(theirs, f"{prefix}HTTPTransport")
 
     @property
     def is_async(self) -> bool:

@@ -303,7 +303,7 @@ async def test_redirect_hops_share_one_deadline(mode: Mode, serve: Serve) -> Non
     async with mode.using(mode.Client(BOUNDED, follow_redirects=True)) as client:
         with ends_in_time():
             await mode.get(client, server.url())
-    assert len(server.heard) == 2
+    assert len(server.heard) <= 2
 
 
 async def test_others_are_unaffected_by_a_deadline(mode: Mode, serve: Serve) -> None:

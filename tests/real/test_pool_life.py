@@ -299,7 +299,9 @@ async def test_dropped_response_gives_its_slot_back(mode: Mode, serve: Serve, be
         with warnings.catch_warnings(record=True) as warned:  # trio warns of the generators too
             warnings.simplefilter("always", ResourceWarning)
             await drop_and_collect()
-        assert [w for w in warned if "dropped without being read or closed" in str(w.message)]
+        # httpx2 closes a response whose iterator is dropped, and so leaves nothing to warn of
+        closed = begin and httpx.__name__ == "httpx2"
+        assert closed or [w for w in warned if "dropped without being read or closed" in str(w.message)]
         assert (await mode.get(client, server.url())).content == b"ok"
         assert server.heard[-1].connection == 2
         await mode.until(server, lambda: server.open == 1)
