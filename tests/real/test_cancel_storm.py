@@ -11,12 +11,14 @@ from collections.abc import Awaitable, Callable
 import httpx
 import pytest
 import tenacity
+import trio
 
 from seawall import CircuitBreaker, ConcurrencyLimit, ReadBody, Retry, Stack, Throttle, Timeout
 from seawall.httpx import AsyncClient, AsyncPool
 
 from . import proxies
 from .conftest import Certificates, Serve
+from .modes import ASYNC, TRIO, UVLOOP, Mode
 from .servers import OK, Connection, response
 
 WORKERS, CONNECTIONS = 20, 10
@@ -34,8 +36,11 @@ def answer_later() -> Callable[[Connection], None]:
     return script
 
 
-async def storm(send: Callable[[], Awaitable[object]], seconds: float, *, twice: bool = False) -> None:
+async def storm(mode: Mode, send: Callable[[], Awaitable[object]], seconds: float, *, twice: bool = False) -> None:
     """Workers that allow each request 0 to 20 ms. `twice`: a second cancellation strikes while the first is handled."""
+    if mode is TRIO:
+        await storm_in_trio(send, seconds)
+        return
     loop = asyncio.get_running_loop()
     until = loop.time() + seconds
     chance = random.Random(1)
@@ -64,24 +69,47 @@ async def storm(send: Callable[[], Awaitable[object]], seconds: float, *, twice:
     await asyncio.gather(*(worker() for _ in range(WORKERS)))
 
 
-async def check_calm(pool: AsyncPool, send: Callable[[], Awaitable[httpx.Response]]) -> None:
+async def storm_in_trio(send: Callable[[], Awaitable[object]], seconds: float) -> None:
+    """The same there, where a cancelled task is cancelled at every checkpoint from then on."""
+    chance = random.Random(1)
+
+    async def worker() -> None:
+        while trio.current_time() < until:
+            with trio.move_on_after(chance.random() / 50):
+                await send()
+
+    until = trio.current_time() + seconds
+    async with trio.open_nursery() as nursery:
+        for _ in range(WORKERS):
+            nursery.start_soon(worker)
+
+
+async def check_calm(mode: Mode, pool: AsyncPool, send: Callable[[], Awaitable[httpx.Response]]) -> None:
     """No permit is in use, nobody is in line, no task runs, and 30 of 30 requests succeed."""
     slots = pool.shards.slots
-    assert asyncio.all_tasks() == {asyncio.current_task()}
-    assert (slots.in_use, slots.waiting) == (0, 0), repr(pool)
-    answers = await asyncio.gather(*(send() for _ in range(30)))
-    assert [answer.content for answer in answers] == [b"ok"] * 30
+    if mode is not TRIO:  # where the scenario's own runner looks
+        assert asyncio.all_tasks() == {asyncio.current_task()}
     assert (slots.in_use, slots.waiting) == (0, 0), repr(pool)
 
+    async def one() -> bytes:
+        return (await send()).content
 
-STORMS = [("http", "once", 4.0), ("tls", "once", 1.5), ("tls through CONNECT", "once", 1.5)]
-STORMS += [("http through a proxy", "once", 0.7), ("tls through SOCKS", "once", 0.7)]
-STORMS += [("http", "twice", 0.7), ("tls", "twice", 0.7)]
+    calls = [mode.start(one()) for _ in range(30)]
+    assert [await call.result() for call in calls] == [b"ok"] * 30
+    assert (slots.in_use, slots.waiting) == (0, 0), repr(pool)
 
 
-@pytest.mark.parametrize(("way", "times", "seconds"), STORMS)
+STORMS = [(ASYNC, "http", "once", 4.0), (ASYNC, "tls", "once", 1.5), (ASYNC, "tls through CONNECT", "once", 1.5)]
+STORMS += [(ASYNC, "http through a proxy", "once", 0.7), (ASYNC, "tls through SOCKS", "once", 0.7)]
+STORMS += [(ASYNC, "http", "twice", 0.7), (ASYNC, "tls", "twice", 0.7)]
+STORMS += [(UVLOOP, "http", "twice", 1.0), (UVLOOP, "tls", "once", 0.7), (UVLOOP, "tls through CONNECT", "once", 0.7)]
+STORMS += [(TRIO, "http", "once", 1.0), (TRIO, "tls", "once", 0.7), (TRIO, "tls through CONNECT", "once", 0.7)]
+STORMS += [(TRIO, "tls through SOCKS", "once", 0.7)]
+
+
+@pytest.mark.parametrize(("mode", "way", "times", "seconds"), STORMS, ids=str)
 async def test_pool_survives_cancellation_at_any_moment(
-    serve: Serve, tls: Certificates, way: str, times: str, seconds: float
+    mode: Mode, serve: Serve, tls: Certificates, way: str, times: str, seconds: float
 ) -> None:
     """20 workers under 0 to 20 ms timeouts against 10 connections; then 30 of 30 succeed and no socket is left."""
     twice = times == "twice"
@@ -93,11 +121,12 @@ async def test_pool_survives_cancellation_at_any_moment(
         proxy = proxy.replace("http", "socks5") if "SOCKS" in way else proxy
     pool = AsyncPool(CONNECTIONS, verify=tls.client(), proxy=proxy)
     async with httpx.AsyncClient(transport=pool) as client:
-        await storm(lambda: client.get(server.url()), seconds, twice=twice)
-        await check_calm(pool, lambda: client.get(server.url()))
+        await storm(mode, lambda: client.get(server.url()), seconds, twice=twice)
+        await check_calm(mode, pool, lambda: client.get(server.url()))
 
 
-async def test_protected_client_survives_cancellation_at_any_moment(serve: Serve) -> None:
+@pytest.mark.parametrize("mode", [ASYNC, UVLOOP, TRIO], ids=repr)
+async def test_protected_client_survives_cancellation_at_any_moment(mode: Mode, serve: Serve) -> None:
     """The same through a whole stack: no slot, no permit, no place in any line is lost, and 30 of 30 succeed."""
     server = serve(answer_later())
     policies = Stack(
@@ -110,13 +139,13 @@ async def test_protected_client_survives_cancellation_at_any_moment(serve: Serve
         Timeout(0.015),
     )
     async with AsyncClient(policies, limits=httpx.Limits(max_connections=CONNECTIONS)) as client:
-        await storm(lambda: client.get(server.url()), 1.0, twice=True)
+        await storm(mode, lambda: client.get(server.url()), 1.0, twice=mode is not TRIO)
         assert "'in_use': 0" in str(client.state.snapshot())
         assert "'in_use': 1" not in str(client.state.snapshot())
         for circuit in client.state.circuits():
             circuit.close()
         calm = {"seawall": {"skip": ["timeout", "circuitbreaker"]}}
-        await check_calm(client._transport.inner, lambda: client.get(server.url(), extensions=calm))
+        await check_calm(mode, client._transport.inner, lambda: client.get(server.url(), extensions=calm))
 
 
 @pytest.mark.parametrize("moment", ["before a request", "after a body"])
