@@ -16,11 +16,12 @@ from seawall.testing import Cancelled, Recorder, ScriptedServer, VirtualRuntime,
 FAILURES = [
     httpx.ConnectError, httpx.ConnectTimeout, httpx.ReadError, httpx.ReadTimeout, httpx.WriteError,
     httpx.WriteTimeout, httpx.RemoteProtocolError, httpx.ProxyError, httpx.CloseError,
+    httpx.TimeoutException, httpx.TransportError, httpx.RequestError,  # the bare ones: a foreign transport's
     500, 502, 503, 504, 520, 521, 522, 523, 524, 529,
 ]  # fmt: skip
 NEUTRAL = [
     TypeError, ValueError, httpx.LocalProtocolError, httpx.UnsupportedProtocol, httpx.PoolTimeout,
-    httpx.TooManyRedirects, httpx.InvalidURL, 408, 429,
+    httpx.TooManyRedirects, httpx.InvalidURL, httpx.DecodingError, httpx.ProtocolError, 408, 429,
 ]  # fmt: skip
 SUCCESSES = [200, 204, 301, 304, 400, 401, 403, 404, 409, 410, 422, 501, 505, 507]
 

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
+import httpcore
 import httpx
 import pytest
 import tenacity
@@ -63,6 +64,39 @@ def test_what_the_server_provably_did_not_do_is_repeated_for_every_method(driver
     server = ScriptedServer(failure)
     assert exchange(driver, server, Retry(wait=AT_ONCE), method="POST", content=b"pay").status == 200
     assert [request.content for request in server.requests] == [b"pay", b"pay"]
+
+
+def caused(error: Exception, cause: type[Exception]) -> Exception:
+    error.__cause__ = cause("of another library")
+    return error
+
+
+class ServerDisconnectedError(Exception):
+    """What httpx-aiohttp makes a connect timeout of, though the request had gone out."""
+
+
+@pytest.mark.parametrize(
+    ("error", "sent"),
+    [
+        (caused(httpx.ConnectTimeout("late"), TimeoutError), 2),
+        (caused(httpx.ConnectTimeout("late"), httpcore.ConnectTimeout), 2),
+        (caused(httpx.ConnectError("refused"), OSError), 2),
+        (caused(httpx.ConnectTimeout("Server disconnected"), ServerDisconnectedError), 1),
+    ],
+    ids=["timeout", "httpcore's", "refused", "disconnected"],
+)
+def test_a_connect_timeout_made_of_something_else_proves_nothing(driver: str, error: Exception, sent: int) -> None:
+    """A POST is not repeated after a connect timeout whose cause is no timeout: it may have reached the server."""
+    server = ScriptedServer(error)
+    exchange(driver, server, Retry(wait=AT_ONCE), method="POST", content=b"pay")
+    assert len(server.requests) == sent
+
+
+@pytest.mark.parametrize("error", [httpx.TimeoutException, httpx.TransportError, httpx.RequestError])
+def test_a_failure_that_a_foreign_transport_has_no_name_for_is_repeated(driver: str, error: type[Exception]) -> None:
+    """The bare base classes, which httpx's own transports never raise, are failures; a POST is not repeated."""
+    assert exchange(driver, ScriptedServer(error), Retry(wait=AT_ONCE)).status == 200
+    assert type(exchange(driver, ScriptedServer(error), Retry(wait=AT_ONCE), method="POST").error) is error
 
 
 @pytest.mark.parametrize(
@@ -134,6 +168,8 @@ def test_statuses_replace_the_default_ones(driver: str) -> None:
         httpx.LocalProtocolError,
         httpx.PoolTimeout,
         httpx.TooManyRedirects,
+        httpx.DecodingError,
+        httpx.ProtocolError,
         TypeError,
         OSError,
     ],

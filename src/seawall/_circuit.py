@@ -99,7 +99,7 @@ def judged(call: Call, admission: Admission, error: BaseException | None) -> Ver
         if limit == INF:
             limit = (min(call.deadline, call.trail.deadline) - call.trail.started) / 2
         return "failure" if on_the_wire >= limit else "neutral"
-    return "failure" if isinstance(error, call.family.failures) else "neutral"
+    return "failure" if call.family.failed(error) else "neutral"
 
 
 class CircuitState:

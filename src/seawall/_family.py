@@ -25,7 +25,6 @@ class Family:
         self.bytes_stream = lib.ByteStream
         self.transport_error = lib.TransportError
         self.timeout = lib.TimeoutException
-        self.not_sent = (lib.ConnectError, lib.ConnectTimeout)
         self.disconnected = lib.RemoteProtocolError
         timeouts = (lib.ConnectTimeout, lib.ReadTimeout, lib.WriteTimeout)
         self.errors = {
@@ -37,14 +36,32 @@ class Family:
                 (errors.TimedOut, lib.TimeoutException),
             )
         }
-        self.failures = (lib.NetworkError, lib.RemoteProtocolError, lib.ProxyError, *timeouts, errors.TimedOut)
-        """What says that the server, or the way to it, fails."""
-        self.transient = self.failures
-        """What another attempt may mend."""
+        self._connect = lib.ConnectError
+        self._connect_timeout = lib.ConnectTimeout
+        self._failures = (lib.NetworkError, lib.RemoteProtocolError, lib.ProxyError, *timeouts, errors.TimedOut)
+        # the library itself raises none of these, only what derives from them
+        self._vague = {lib.RequestError, lib.TransportError, lib.TimeoutException}
         self.async_body = type("AsyncBody", (AsyncBodyMixin, lib.AsyncByteStream), {"__module__": home})
         self.sync_body = type("SyncBody", (SyncBodyMixin, lib.SyncByteStream), {"__module__": home})
         self.origin = _origin_getter(lib)
         """The scheme, host and port of a URL, as one key."""
+
+    def failed(self, error: BaseException | None) -> bool:
+        """Whether an error says that the server, or the way to it, fails: another attempt may mend it.
+
+        A transport of someone else's that has no better name for a failure raises the bare base class.
+        """
+        return isinstance(error, self._failures) or type(error) in self._vague
+
+    def not_sent(self, error: BaseException | None) -> bool:
+        """Whether an error says that no connection was made, so that nothing can have been sent.
+
+        A connect timeout that was made of anything but a timeout does not: httpx-aiohttp calls a server that hangs up
+        without an answer by that name.
+        """
+        if isinstance(error, self._connect_timeout):
+            return error.__cause__ is None or "Timeout" in type(error.__cause__).__name__
+        return isinstance(error, self._connect)
 
     @staticmethod
     def set_request(error: Any, request: Any) -> None:

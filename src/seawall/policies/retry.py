@@ -13,7 +13,7 @@ import tenacity
 
 from .. import _check
 from .._call import INF, Call
-from .._errors import Rejected, TimedOut
+from .._errors import Rejected
 from .._events import GaveUp, RetryScheduled, logger
 from .._headers import handed_over, retry_after
 from .._policy import Key, Methods, Next, Policy
@@ -225,7 +225,7 @@ class Retry(Policy[BudgetState]):
         if self.retry is not None:
             return bool(_plain(self.retry(strategies), self.retry))
         if error is not None:
-            return isinstance(error, call.family.transient)
+            return bool(call.family.failed(error))
         return response.status_code in self.statuses
 
     def _decide(
@@ -323,7 +323,7 @@ def _not_sent(call: Call, response: Any, error: Exception | None) -> bool:
     """Whether the server provably did nothing: it refused the request, or no connection was made."""
     if response is not None:
         return bool(response.status_code == 429)
-    return isinstance(error, call.family.not_sent) and not isinstance(error, TimedOut)
+    return bool(call.family.not_sent(error))
 
 
 def _died_idle(call: Call, error: Exception | None) -> bool:
