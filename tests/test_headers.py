@@ -76,6 +76,15 @@ def test_a_date_without_a_date_is_none(date: str | None) -> None:
     assert retry_after(fields) is None
 
 
+@pytest.mark.parametrize(
+    ("exact", "seconds"),
+    [("250", 0.25), ("1500.5", 1.5005), (" 20 ", 0.02), ("0", None), ("soon", 2), ("-1", 2), ("", 2)],
+)
+def test_retry_after_in_milliseconds_comes_first(exact: str, seconds: float | None) -> None:
+    """A retry-after-ms that is a number takes the place of Retry-After; any other is as if it were not there."""
+    assert retry_after(headers(retry_after_ms=exact, retry_after="2")) == seconds
+
+
 def test_no_retry_after_is_none() -> None:
     """Most responses say nothing."""
     assert retry_after(headers(date=DATE)) is None
