@@ -112,6 +112,26 @@ def test_what_cannot_be_cut_is_too_late_all_the_same(headers: float, chunk: floa
         assert transport.closed
 
 
+class Stalled(Slow):
+    """Its chunk never comes; after a while it gives up in a way of its own."""
+
+    def __iter__(self) -> Iterator[bytes]:
+        time.sleep(self.chunk)
+        raise OSError("gave up")
+        yield b""
+
+
+@pytest.mark.parametrize(("gives_up", "kind"), [(0.1, seawall.TimedOut), (0.0, OSError)], ids=["late", "in time"])
+def test_what_gives_up_after_the_deadline_has_timed_out(gives_up: float, kind: type[Exception]) -> None:
+    """A body that a foreign transport breaks off is a TimedOut if the deadline has passed, else what was raised."""
+    transport = Stalled(0.0, gives_up)
+    with Client(Stack(Timeout(0.05 if gives_up else 30)), transport=transport) as client:
+        with pytest.raises(kind) as caught:
+            client.get(URL)
+        assert gives_up == 0 or isinstance(caught.value.__cause__, OSError)
+        assert transport.closed
+
+
 def test_a_key_that_cannot_be_hashed_is_named(driver: str) -> None:
     """A key function that returns a list is told so, with the policy that it belongs to."""
     policy: Any = CircuitBreaker(key=lambda request: ["mine"])

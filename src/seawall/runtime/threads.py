@@ -252,7 +252,14 @@ class ThreadRuntime:
         if wire is None:
             network = body.extensions.get("network_stream")
             if network is None:  # a mock's or a foreign transport's: there is nothing to cut, only a clock to look at
-                chunk: bytes = next(chunks)
+                try:
+                    chunk: bytes = next(chunks)
+                except StopIteration:
+                    raise
+                except Exception as error:  # of a timeout of the transport's own, more often than not
+                    if time.monotonic() >= deadline:
+                        raise Expired from error
+                    raise
                 if time.monotonic() >= deadline:
                     raise Expired
                 return chunk
