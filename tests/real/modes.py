@@ -43,7 +43,7 @@ def step_through(scenario: Coroutine[Any, Any, Any]) -> Any:
 
 async def _alone(scenario: Coroutine[Any, Any, Any]) -> None:
     await scenario
-    for _ in range(3):  # asyncio ends generators that were left half-way in tasks of its own
+    for _ in range(10):  # asyncio ends generators that were left half-way in tasks of its own, the inner ones later
         await asyncio.sleep(0)
     left = asyncio.all_tasks() - {asyncio.current_task()}
     assert not left, f"tasks left behind: {left}"
