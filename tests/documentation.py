@@ -2,7 +2,8 @@
 
 The blocks of a page run in order and share one namespace and one event loop; `await` may stand at the top level. After
 each block its test functions (`def test_...`) are called, their arguments taken from pytest's fixtures. A block that
-follows `<!-- no-run: reason -->` is compiled, but not run.
+follows `<!-- no-run: reason -->` is compiled, but not run. A page that begins with `<!-- needs: module, ... -->` is run
+where these can be imported.
 """
 
 import ast
@@ -24,6 +25,7 @@ FENCE = re.compile(
     re.DOTALL | re.MULTILINE,
 )
 NO_RUN = re.compile(r"<!--\s*no-run\b:?(?P<reason>.*?)-->\s*\Z", re.DOTALL)
+NEEDS = re.compile(r"<!--\s*needs:(?P<modules>.*?)-->")
 PYTHON = {"python", "py", "python3"}
 
 
@@ -62,6 +64,12 @@ def blocks(page: Path) -> list[Block]:
                 )
             )
     return found
+
+
+def needs(page: Path) -> list[str]:
+    """The modules that a page is about, which may not be installed."""
+    found = NEEDS.search(page.read_text(encoding="utf-8"))
+    return [] if found is None else [module.strip() for module in found["modules"].split(",")]
 
 
 def run(page: Path, fixture: Callable[[str], Any]) -> None:

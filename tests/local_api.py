@@ -20,10 +20,15 @@ import trustme
 
 NOWHERE = "198.18.0.1"  # of the range that RFC 2544 sets aside for benchmarks
 TLS_PORTS = {443, 8443}
+AGES = {"cached": "3600", "stale": "0"}
 
 
 class Handler(BaseHTTPRequestHandler):
-    """Answers anything with JSON about the request; `/status/503` with that status; keeps connections alive."""
+    """Answers anything with JSON about the request; keeps connections alive.
+
+    Some paths are special: `/status/503` answers with that status, `/cached/...` may be stored for an hour, and
+    `/stale/...` may be stored, but is stale at once.
+    """
 
     protocol_version = "HTTP/1.1"
     wbufsize = -1  # headers and body leave together
@@ -49,6 +54,9 @@ class Handler(BaseHTTPRequestHandler):
         body = b"" if status in (204, 304) else json.dumps(told).encode()
         self.send_response(status, HTTPStatus(status).phrase if status in set(HTTPStatus) else "")
         self.send_header("Content-Type", "application/json")
+        if age := AGES.get(path.split("/")[1]):
+            self.send_header("Cache-Control", f"max-age={age}")
+            self.send_header("ETag", '"1"')
         if status != 204:
             self.send_header("Content-Length", str(len(body)))
         self.end_headers()

@@ -39,6 +39,8 @@ def network(local_api: LocalApi, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_every_python_block_runs(page: Path, network: LocalApi, request: pytest.FixtureRequest) -> None:
     """The blocks of a page run in order, as they are printed, without a warning."""
+    for module in documentation.needs(page):
+        pytest.importorskip(module)
     documentation.run(page, request.getfixturevalue)
 
 
@@ -113,6 +115,15 @@ def test_a_block_that_cannot_be_compiled_fails(tmp_path: Path, comment: str) -> 
     page = page_of(tmp_path, f"{comment}```python\nif\n```\n")
     with pytest.raises(SyntaxError):
         documentation.run(page, nothing)
+
+
+def test_a_page_says_what_it_needs(tmp_path: Path) -> None:
+    """`<!-- needs: a, b.c -->` names modules without which a page cannot be run."""
+    assert documentation.needs(page_of(tmp_path, "# Title\n\n<!-- needs: hishel.httpx, starlette -->\n")) == [
+        "hishel.httpx",
+        "starlette",
+    ]
+    assert documentation.needs(page_of(tmp_path, "# Title\n")) == []
 
 
 def test_a_block_that_is_not_run_is_not_run(tmp_path: Path) -> None:
