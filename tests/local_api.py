@@ -15,19 +15,29 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
+import language_apis
 import pytest
 import trustme
 
 NOWHERE = "198.18.0.1"  # of the range that RFC 2544 sets aside for benchmarks
 TLS_PORTS = {443, 8443}
 AGES = {"cached": "3600", "stale": "0"}
+TOKEN = {"access_token": "granted", "token_type": "bearer", "expires_in": 3600}
+
+
+def chat(dialect: language_apis.Dialect, asked: dict[str, Any]) -> tuple[bytes, str]:
+    """An answer of a chat API, and its content type."""
+    if asked.get("stream"):
+        return b"".join(dialect.events(["Hello", " there", "!"])), "text/event-stream"
+    return json.dumps(dialect.answer("Hello there!")).encode(), "application/json"
 
 
 class Handler(BaseHTTPRequestHandler):
     """Answers anything with JSON about the request; keeps connections alive.
 
     Some paths are special: `/status/503` answers with that status, `/cached/...` may be stored for an hour, and
-    `/stale/...` may be stored, but is stale at once.
+    `/stale/...` may be stored, but is stale at once; `/token` grants a token; and the paths of chat APIs answer, or
+    stream, in their dialect.
     """
 
     protocol_version = "HTTP/1.1"
@@ -51,9 +61,13 @@ class Handler(BaseHTTPRequestHandler):
             "items": [{"id": number, "name": f"item {number}"} for number in range(1, 4)],
             "received": content.decode("utf-8", "replace"),
         }
-        body = b"" if status in (204, 304) else json.dumps(told).encode()
+        body, kind = b"" if status in (204, 304) else json.dumps(told).encode(), "application/json"
+        if dialect := language_apis.PATHS.get(path):
+            status, (body, kind) = 200, chat(language_apis.Dialect(dialect), json.loads(content))
+        elif path == "/token":
+            status, body = 200, json.dumps(TOKEN).encode()
         self.send_response(status, HTTPStatus(status).phrase if status in set(HTTPStatus) else "")
-        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Type", kind)
         if age := AGES.get(path.split("/")[1]):
             self.send_header("Cache-Control", f"max-age={age}")
             self.send_header("ETag", '"1"')
