@@ -169,6 +169,24 @@ def bring_home(api: LocalApi, monkeypatch: pytest.MonkeyPatch) -> None:
     for variable in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "SSL_CERT_DIR"):
         monkeypatch.delenv(variable, raising=False)
         monkeypatch.delenv(variable.lower(), raising=False)
+    _bring_curl_home(api, monkeypatch)
+
+
+def _bring_curl_home(api: LocalApi, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Do the same, for https, to libcurl, which resolves names and connects by itself."""
+    try:
+        from curl_cffi import CurlOpt
+        from httpx_curl_cffi.transport import BaseCurlTransport
+    except ImportError:
+        return
+    params = BaseCurlTransport._create_session_params
+    # every port is that of our TLS side, and every name there is ours
+    home = {CurlOpt.PORT: api.secure, CurlOpt.RESOLVE: [f"*:{api.secure}:127.0.0.1"], CurlOpt.CAINFO: str(api.trust)}
+    monkeypatch.setattr(
+        BaseCurlTransport,
+        "_create_session_params",
+        staticmethod(lambda given: {**params(given), "curl_options": home | (given.get("curl_options") or {})}),
+    )
 
 
 def _is_local(host: str | None) -> bool:
