@@ -17,7 +17,7 @@ class Clock:
         self.coin = coin
         self.runtime = SimpleNamespace(now=lambda: self.time, random=lambda: self.coin)
         self.chain = SimpleNamespace(attempt_timeout=lease)
-        self.family = SimpleNamespace(failures=(OSError,))
+        self.family = SimpleNamespace(failed=lambda error: isinstance(error, OSError))
         self.guard = None
 
     def rejected(self, kind: type, message: str, *, key: Any, retry_after: float | None) -> Exception:

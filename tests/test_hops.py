@@ -10,7 +10,7 @@ from drivers import URL, exchange
 
 import seawall
 import seawall.httpx
-from seawall import IdempotencyKey, Retry, Stack, TimedOut, Timeout
+from seawall import IdempotencyKey, Retry, Stack, Throttle, TimedOut, Timeout
 from seawall.testing import ScriptedServer, VirtualRuntime, reply
 
 ELSEWHERE = {"location": "https://elsewhere.example.com/there"}
@@ -50,6 +50,69 @@ def test_auth_hops_share_one_report(driver: str) -> None:
     done = exchange(driver, server, Timeout(5), Retry(), auth=AUTH)
     assert [attempt.status for attempt in done.report.attempts] == [401, 200]
     assert "authorization" in server.requests[1].headers
+
+
+class Refreshing(httpx.Auth):
+    """On a 401, gets a token with a request of its own and asks again."""
+
+    def auth_flow(self, request: httpx.Request) -> Iterator[Any]:
+        answer = yield request
+        if answer.status_code == 401:
+            yield httpx.Request("POST", "https://login.example.com/token", content=b"refresh")
+            yield request
+
+
+def test_a_request_of_an_auth_flows_own_shares_the_deadline() -> None:
+    """The request for a token is a hop of the call: it ends at the call's deadline, and so does what follows."""
+    for script in ([reply(401, after=2), reply(after=9)], [reply(401, after=2), reply(after=2), reply(after=9)]):
+        done = exchange("virtual", ScriptedServer(*script), Timeout(5), auth=Refreshing())
+        assert isinstance(done.error, TimedOut)
+        assert done.took == 5
+
+
+def test_a_request_of_an_auth_flows_own_shares_the_report(driver: str) -> None:
+    """The report tells of its attempts and waits too, and of an error of its own; the key is where the call ended."""
+    server = ScriptedServer(401, 429, 201, 200, 401, httpx.ReadError)
+    done = exchange(driver, server, Timeout(5), Retry(wait=tenacity.wait_none()), auth=Refreshing())
+    assert [attempt.status for attempt in done.report.attempts] == [401, 429, 201, 200]
+    assert done.report.key == "https://api.example.com"
+    done = exchange(driver, server, Timeout(5), Retry(), auth=Refreshing())
+    assert [attempt.status for attempt in done.report.attempts] == [401, None]
+    assert (done.report.key, done.report.gave_up) == ("https://login.example.com", "method")
+
+
+def test_the_waits_of_an_auth_flows_own_request_are_the_calls() -> None:
+    """Time that its request spent waiting for a throttle is in the report of the call."""
+    server = ScriptedServer(401)
+    done = exchange("virtual", server, Timeout(60), Throttle(1, per=10, key="client"), auth=Refreshing())
+    assert (done.report.throttled, done.report.elapsed, done.took) == (20, 20, 20)
+
+
+def test_a_request_of_an_auth_flows_own_has_its_own_idempotency_key(driver: str) -> None:
+    """A key says that two requests are the same one, which the request for a token is not."""
+    server = ScriptedServer(401)
+    exchange(driver, server, IdempotencyKey(), Retry(), method="POST", auth=Refreshing())
+    first, token, again = (request.headers["idempotency-key"] for request in server.requests)
+    assert first == again != token
+
+
+def test_a_call_within_a_call_is_its_own() -> None:
+    """What an event hook sends with the same client is another call, with a deadline and a report of its own."""
+    server = ScriptedServer(then=reply(after=3))
+    reports: list[seawall.Report] = []
+
+    async def main() -> Any:
+        async def look(request: httpx.Request) -> None:
+            if request.url.path == "/items":
+                reports.append(seawall.report(await client.get("https://api.example.com/other")))
+
+        hooks = {"request": [look]}
+        async with seawall.httpx.AsyncClient(Stack(Timeout(5)), transport=server, event_hooks=hooks) as client:
+            return seawall.report(await client.get(URL))
+
+    reports.append(VirtualRuntime().run(main()))
+    assert [len(report.attempts) for report in reports] == [1, 1]
+    assert [report.elapsed for report in reports] == [3, 3]
 
 
 def test_a_timeout_option_covers_every_hop() -> None:

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 import seawall
 from seawall import ConcurrencyLimit, QueueFull, WaitTooLong
+from seawall._call import Trail
 from seawall._circuit import CircuitState
 from seawall._options import Options
 from seawall._slots import Slots
@@ -29,7 +30,7 @@ class StubCall:
     def __init__(self, runtime: Any, priority: float = 0) -> None:
         self.runtime = runtime
         self.options = Options(priority=priority)
-        self.trail = SimpleNamespace(queued=0.0)
+        self.trail = Trail(0.0)
 
     async def wait(self, waiter: Any, until: float) -> bool:
         return await waiter.wait(until)

@@ -7,6 +7,7 @@ import pytest
 from calls import URL, client, outcome
 
 from seawall import ConcurrencyLimit
+from seawall._call import Trail
 from seawall._options import Options
 from seawall._queue import Queue, Ticket
 from seawall._slots import Slots
@@ -39,7 +40,7 @@ class StubCall:
     def __init__(self) -> None:
         self.runtime = SimpleNamespace(now=lambda: 0.0, waiter=Waiter)
         self.options = Options()
-        self.trail = SimpleNamespace(queued=0.0)
+        self.trail = Trail(0.0)
 
     async def wait(self, waiter: Waiter, until: float) -> bool:
         return await waiter.wait(until)

@@ -2,10 +2,12 @@
 
 A `Call` goes down the chain of policies with one request. What outlives it, across redirect and auth
 hops and into the report, is its `Trail`: httpx copies a request's `extensions` from hop to hop, so the
-trail rides there (and holds no request or response itself, which would make a cycle of garbage per call).
+trail rides there (and holds no request or response itself, which would make a cycle of garbage per call). A request
+that an auth flow makes anew, such as one for a token, has nothing of it: the client tells what it is `SENDING`.
 """
 
 from collections.abc import Hashable
+from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -20,6 +22,8 @@ if TYPE_CHECKING:
 
 INF = float("inf")
 MARK = "seawall.trail"
+SENDING: ContextVar[dict[str, Any] | None] = ContextVar("seawall.sending", default=None)
+"""The extensions of the request that a client of ours was asked to send, while it sends it and what goes with it."""
 
 Sent = tuple[float, float, int | None, Exception | None, float, float | None]
 """An attempt that was sent, cheap enough for every call: when, when it ended, status, error, the wait before, and what
@@ -85,7 +89,7 @@ class Trail:
     """What one call leaves behind, over all its attempts and hops."""
 
     __slots__ = (
-        "attempts", "chain", "deadline", "ended", "gave_up",
+        "attempts", "chain", "deadline", "ended", "first", "gave_up",
         "idempotency_key", "queued", "request_id", "started", "throttled",
     )  # fmt: skip
     chain: "Chain"
@@ -93,6 +97,7 @@ class Trail:
     def __init__(self, started: float, request_id: int = 0) -> None:
         self.started = started
         self.request_id = request_id  # which request object it began with
+        self.first: Trail | None = None  # where this is of another request within a call: the call's own
         self.ended: float | None = None
         self.deadline = INF
         self.attempts: list[Sent] = []
@@ -100,6 +105,20 @@ class Trail:
         self.throttled = 0.0
         self.gave_up: str | None = None
         self.idempotency_key: str | None = None
+
+    def hop(self, request_id: int) -> "Trail":
+        """Of another request within the same call: its attempts and times are the call's, its outcome is its own."""
+        trail = Trail(self.started, request_id)
+        trail.first, trail.deadline, trail.attempts = self, self.deadline, self.attempts
+        return trail
+
+    def add_queued(self, seconds: float) -> None:
+        """Time was spent in a line."""
+        (self.first or self).queued += seconds
+
+    def add_throttled(self, seconds: float) -> None:
+        """Time was spent waiting for a throttle."""
+        (self.first or self).throttled += seconds
 
     def broke(self, error: Exception, now: float, asked: float | None) -> None:
         """The answer of the last attempt had its headers, but its body broke within the attempt."""
@@ -125,8 +144,8 @@ class Trail:
             endpoint=self.chain.endpoint,
             key=self.chain.label,
             attempts=attempts,
-            queued=self.queued,
-            throttled=self.throttled,
+            queued=(self.first or self).queued,
+            throttled=(self.first or self).throttled,
             elapsed=(self.started if self.ended is None else self.ended) - self.started,
             gave_up=self.gave_up,
         )

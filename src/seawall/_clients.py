@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from . import _check
 from ._body import close_all
-from ._call import INF, MARK
+from ._call import INF, MARK, SENDING
 from ._endpoints import Endpoints
 from ._events import Listener
 from ._family import Family
@@ -378,8 +378,13 @@ class AsyncClient(FrontDoor):
 
         async def send(self, request: Any, **options: Any) -> Any:
             """As the library's own. A request that is sent again is a new call, with a deadline of its own."""
-            request.extensions.pop(MARK, None)
-            return await super().send(request, **options)
+            outer, extensions = SENDING.get(), request.extensions
+            extensions.pop(MARK, None)
+            SENDING.set(extensions)
+            try:
+                return await super().send(request, **options)
+            finally:
+                SENDING.set(outer)  # no token: what is thrown away with its loop may end in another context
 
 
 class Client(FrontDoor):
@@ -391,5 +396,10 @@ class Client(FrontDoor):
 
         def send(self, request: Any, **options: Any) -> Any:
             """As the library's own. A request that is sent again is a new call, with a deadline of its own."""
-            request.extensions.pop(MARK, None)
-            return super().send(request, **options)
+            outer, extensions = SENDING.get(), request.extensions
+            extensions.pop(MARK, None)
+            SENDING.set(extensions)
+            try:
+                return super().send(request, **options)
+            finally:
+                SENDING.set(outer)

@@ -109,7 +109,7 @@ class Slots:
                 self.release()
             raise
         finally:
-            call.trail.queued += runtime.now() - arrived
+            call.trail.add_queued(runtime.now() - arrived)
         if self._leave(ticket):
             waited = runtime.now() - arrived
             raise call.rejected(WaitTooLong, f"{owner}: no slot within {waited:.3g} s of waiting in line", key=key)

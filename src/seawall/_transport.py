@@ -6,7 +6,7 @@ from collections.abc import Callable, Hashable, Iterable
 from typing import Any
 
 from . import _check, _leaf
-from ._call import INF, MARK, Call, Trail
+from ._call import INF, MARK, SENDING, Call, Trail
 from ._endpoints import Endpoint, Endpoints
 from ._errors import StackError
 from ._events import CallEnded, Listener
@@ -76,7 +76,9 @@ class Core:
             chain = self._route(request, options.skip, now)
         trail = extensions.get(MARK) if self._traced else Trail(now)
         if trail is None or (trail.request_id == id(request) and not self.owned):
-            trail = extensions[MARK] = Trail(now, id(request))
+            first = SENDING.get() if self.owned else None
+            call = None if first is None or first is extensions else first.get(MARK)
+            trail = extensions[MARK] = Trail(now, id(request)) if call is None else call.hop(id(request))
         trail.chain = chain
         if trail.deadline == INF:  # the first hop: later ones keep to it
             trail.deadline = now + (options.timeout or chain.timeout)

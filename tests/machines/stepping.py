@@ -5,6 +5,7 @@ from collections.abc import Callable, Coroutine, Iterator
 from types import SimpleNamespace
 from typing import Any
 
+from seawall._call import Trail
 from seawall._options import Options
 
 INF = float("inf")
@@ -96,7 +97,7 @@ class StubCall:
     def __init__(self, runtime: Any, origin: Any = None, **options: Any) -> None:
         self.runtime = runtime
         self.options = Options(**options)
-        self.trail = SimpleNamespace(queued=0.0, throttled=0.0)
+        self.trail = Trail(0.0)
         self.chain = SimpleNamespace(origin=origin)
         self.request = SimpleNamespace(extensions={})
         self.deadline = INF

@@ -29,7 +29,12 @@ class RetryingCall(Stepped):
         self.paid = 0.0  # for the attempt that is on its way, or slept for
         self.sleeping = False
         self.trail = SimpleNamespace(started=runtime.time, attempts=[], gave_up=None)
-        family = SimpleNamespace(replay=lambda _: lambda: None, transient=(OSError,), not_sent=(), disconnected=())
+        family = SimpleNamespace(
+            replay=lambda _: lambda: None,
+            failed=lambda error: isinstance(error, OSError),
+            not_sent=lambda _: False,
+            disconnected=(),
+        )
         call: Any = SimpleNamespace(
             runtime=runtime, trail=self.trail, deadline=INF, key="k", endpoint="*", reused=False, waited=0.0,
             request=SimpleNamespace(method="GET", headers={}), options=SimpleNamespace(idempotent=None),

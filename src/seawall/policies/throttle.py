@@ -323,7 +323,7 @@ class Throttle(Gate[Any]):
         try:
             await wait(state, call, cost, until)
         finally:
-            call.trail.throttled += call.runtime.now() - arrived
+            call.trail.add_throttled(call.runtime.now() - arrived)
 
 
 async def _line_up(state: ThrottleState, call: Call, cost: float, until: float) -> None:
