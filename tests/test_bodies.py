@@ -3,17 +3,19 @@
 import asyncio
 import gc
 from collections.abc import AsyncIterator, Generator, Iterator
+from contextlib import suppress
 from typing import Any
 
 import httpx
 import pytest
 from calls import URL
-from drivers import run
+from drivers import known, run
 
 import seawall
 from seawall import CircuitBreaker, ConcurrencyLimit, Stack, State, Timeout
+from seawall._transport import current
 from seawall.httpx import AsyncTransport, Transport
-from seawall.testing import ScriptedServer, reply
+from seawall.testing import Cancelled, ScriptedServer, VirtualRuntime, reply
 
 STACK = Stack(Timeout(30), CircuitBreaker(), ConcurrencyLimit(1))
 
@@ -116,6 +118,59 @@ def test_a_stream_that_cannot_be_closed_gives_everything_back(mode: str, how: st
         with pytest.raises(httpx.ReadError, match="cannot close"):
             response.read() if how == "read" else response.close()
     assert (in_use(state), failures(state), stream.closed) == (0, 1, 1)
+
+
+class Busy(Stream):
+    """Its second chunk never comes, and closing it waits for that."""
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        yield b"a"
+        await current().sleep(7200)
+
+    async def aclose(self) -> None:
+        await current().sleep(7200)
+
+
+class Served(httpx.AsyncBaseTransport):
+    """Answers with a stream."""
+
+    def __init__(self, stream: httpx.AsyncByteStream) -> None:
+        self.stream = stream
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        return httpx.Response(200, stream=self.stream)
+
+
+@pytest.mark.parametrize("ends", ["deadline", "closed", "cancelled"])
+def test_closing_what_is_busy_is_bounded(ends: str) -> None:
+    """A stream whose closing waits for its end is interrupted after 2 s, and holds nothing any more."""
+    runtime, stream = VirtualRuntime(), Busy()
+    ended: list[float] = []
+
+    async def main() -> None:
+        async with seawall.httpx.AsyncClient(STACK, transport=Served(stream)) as client:
+
+            async def read() -> None:
+                options = {"timeout": 5.0} if ends == "deadline" else {}
+                try:
+                    async with client.stream("GET", URL, extensions={"seawall": options}) as response:
+                        async for _ in response.aiter_raw():
+                            if ends == "closed":
+                                break
+                finally:
+                    ended.append(runtime.now())
+
+            task = runtime.spawn(read())
+            await runtime.sleep(5)
+            if ends == "cancelled":
+                task.cancel()
+            await runtime.sleep(3600)
+            with suppress(seawall.TimedOut, Cancelled):
+                task.result()
+            assert known(client.state, ConcurrencyLimit)["in_use"] == 0
+
+    runtime.run(main())
+    assert ended == [{"deadline": 7, "closed": 2, "cancelled": 7}[ends]]
 
 
 def test_plain_awaitables_are_as_good_as_coroutines() -> None:

@@ -187,11 +187,13 @@ class AsyncBodyMixin(Body):
             iterator = self._iterator
             if end == "closed" and isinstance(iterator, types.AsyncGeneratorType) and not iterator.ag_running:
                 try:  # left half-way it would be ended by the scheduler: later, elsewhere, and by trio with a warning
-                    await runtime.close(iterator)
+                    await runtime.hang_up(iterator)
                 finally:
-                    await runtime.close(self.stream)
-            else:
+                    await runtime.hang_up(self.stream)
+            elif end == "read":
                 await runtime.close(self.stream)
+            else:
+                await runtime.hang_up(self.stream)
         except BaseException as raised:
             end, error = "broken", raised
             raise

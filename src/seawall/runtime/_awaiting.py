@@ -9,9 +9,12 @@ import types
 from collections.abc import Awaitable, Generator
 from typing import Any
 
+from .._errors import Expired
 from .._events import logger
 
 INF = float("inf")
+CLOSING = 2.0
+"""Seconds for which closing what is busy may take before it is interrupted."""
 
 
 class Awaiting:
@@ -69,6 +72,13 @@ class Awaiting:
 
     def close(self, resource: Any) -> Any:  # awaited; not a coroutine function, which would only add a step
         return resource.aclose()
+
+    async def hang_up(self, resource: Any) -> None:
+        """Close what may be busy, such as a body half-way. Some transports would wait until it is through."""
+        try:
+            await self.within(resource.aclose(), self.now() + CLOSING)
+        except Expired:
+            logger.debug("%s was not closed within %g s", type(resource).__name__, CLOSING)
 
     async def drain(self, body: Any, limit: int, seconds: float) -> None:
         until = self.now() + seconds

@@ -14,11 +14,9 @@ from typing import Any, TypeVar
 import trio
 
 from .._errors import Expired
-from ._awaiting import Awaiting, Making
+from ._awaiting import CLOSING, Awaiting, Making
 
 T = TypeVar("T")
-CLOSING = 2.0
-"""Seconds that closing a connection or a response may take, however its peer behaves."""
 
 
 def scope(until: float, *, shield: bool = False) -> trio.CancelScope:
@@ -113,6 +111,8 @@ class TrioRuntime(Awaiting):
     async def close(self, resource: Any) -> None:
         with scope(time.monotonic() + CLOSING, shield=True):
             await resource.aclose()
+
+    hang_up = close
 
     def __repr__(self) -> str:
         return "<seawall trio runtime>"
