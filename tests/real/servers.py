@@ -57,11 +57,14 @@ class Connection:
         method, target, _ = first.split(" ", 2)
         headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
         length = int(headers.get("content-length", 0))
-        while len(rest) < length:
+        chunked = headers.get("transfer-encoding") == "chunked"
+        while len(rest) < length or (chunked and not rest.endswith(b"0\r\n\r\n")):
             more = self.socket.recv(65_536)
             if not more:
                 return None
             rest += more
+        if chunked:  # told as it came, with its framing
+            length = len(rest)
         self._ahead = rest[length:]
         request = Heard(self.number, method, target, headers, rest[:length], head + b"\r\n\r\n" + rest[:length])
         self.heard.append(request)
