@@ -14,30 +14,28 @@ ever when a request is cancelled at the wrong moment. A shard is one transport w
 to be closed; closing happens outside it, in the home (event loop) where the connection lives.
 """
 
-import os
 import threading
-import weakref
 from collections import OrderedDict, deque
 from collections.abc import Callable, Hashable
 from typing import Any
 
 from ._body import End, close_all
 from ._call import Call
+from ._fork import tell_of_forks
 from ._slots import Slots
 from .runtime import Runtime
 from .runtime._awaiting import Making
 from .runtime.threads import Wire
 
-_living: "weakref.WeakSet[Shards]" = weakref.WeakSet()
-
 
 class Shard:
     """A transport with room for one connection. Held, and with it a permit, until a response's body ends."""
 
-    __slots__ = ("home", "idle_since", "network", "origin", "pool", "transport", "used", "wire")
+    __slots__ = ("home", "idle_since", "network", "origin", "pool", "slots", "transport", "used", "wire")
 
     def __init__(self, pool: "Shards", home: Hashable, origin: Hashable, wire: Wire | Making) -> None:
         self.pool = pool
+        self.slots = pool.slots  # of which it holds a permit; they are others after a fork
         self.transport = pool.build()
         self.home = home
         self.origin = origin
@@ -59,8 +57,9 @@ class Shard:
 
     def abandon(self) -> None:
         """Give it back from a collector."""
-        self.pool.abandoned.append(self)
-        self.pool.slots.abandon()
+        if self.slots is self.pool.slots:
+            self.pool.abandoned.append(self)
+            self.slots.abandon()
 
     def __repr__(self) -> str:
         return f"<Shard for {self.origin} {'used' if self.used else 'new'}>"
@@ -107,11 +106,16 @@ class Shards:
         self.max_connections = max_connections
         self.max_keepalive = max_keepalive
         self.keepalive_expiry = keepalive_expiry
-        self.reset()
-        _living.add(self)
+        self._begin()
+        tell_of_forks(self)
 
-    def reset(self) -> None:
-        """Start afresh, as in a forked child: connections belong to the process that made them."""
+    def after_fork(self) -> None:
+        """Start afresh in a forked child: connections and permits are those of the process that took them."""
+        for shard in (*self._idle, *self._out, *self._condemned, *self.abandoned):
+            shard.wire.let_go()
+        self._begin()
+
+    def _begin(self) -> None:
         self.slots = Slots(self.max_connections)
         self.abandoned: deque[Shard] = deque()
         self._lock = threading.Lock()
@@ -150,6 +154,8 @@ class Shards:
 
     def put(self, shard: Shard, runtime: Runtime, *, keep: bool) -> list[Any]:
         """Give a shard back. Returns what is to be closed here."""
+        if shard.slots is not self.slots:  # of a call that was under way at a fork, and is another process's
+            return []
         now = runtime.now()
         with self._lock:
             self._out.discard(shard)
@@ -243,11 +249,3 @@ class Shards:
 def _gone(home: Any) -> bool:
     is_closed = getattr(home, "is_closed", None)
     return bool(is_closed is not None and is_closed())
-
-
-def _after_fork() -> None:
-    for shards in list(_living):
-        shards.reset()
-
-
-os.register_at_fork(after_in_child=_after_fork)

@@ -9,7 +9,6 @@ call in flight, a spent quota); the others go. So a look-up is one dict access a
 
 import bisect
 import difflib
-import os
 import threading
 import weakref
 from collections.abc import Callable, Hashable, Iterable, Iterator
@@ -20,6 +19,7 @@ from ._breaker import Circuit
 from ._circuit import CircuitState
 from ._errors import StackError
 from ._events import Listener
+from ._fork import tell_of_forks
 from ._policy import Chain, Policy, label
 
 LOOKS = 4
@@ -27,8 +27,6 @@ LOOKS = 4
 
 NEAR = 100
 """How many keys on either side, in order, are compared with one that is not known."""
-
-_living: "weakref.WeakSet[State]" = weakref.WeakSet()
 
 
 class Cell:
@@ -65,10 +63,17 @@ class State:
         self.idle = idle
         self.listeners: list[Listener] = []
         self._named: dict[tuple[type, str], Policy[Any]] = {}
-        self._reset()
-        _living.add(self)
+        self._begin()
+        tell_of_forks(self)
 
-    def _reset(self) -> None:
+    def after_fork(self) -> None:
+        """Start afresh in a forked child."""
+        for cell in (*self._cells.values(), *self._evicted.values()):
+            if hasattr(cell.state, "_lock"):  # a call that was under way here gives back to it what it held
+                cell.state._lock = threading.Lock()
+        self._begin()
+
+    def _begin(self) -> None:
         self._lock = threading.Lock()
         self.chains: dict[Hashable, Chain] = {}
         self._cells: dict[tuple[Hashable, Hashable], Cell] = {}
@@ -212,11 +217,3 @@ class State:
 def _disposable(cells: Iterable[Cell], now: float) -> bool:
     """Whether forgetting these cells changes nothing."""
     return all(cell.chains > 1 or not hasattr(cell.state, "idle") or cell.state.idle(now) for cell in cells)
-
-
-def _after_fork() -> None:
-    for state in list(_living):
-        state._reset()
-
-
-os.register_at_fork(after_in_child=_after_fork)

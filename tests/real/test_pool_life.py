@@ -1,18 +1,15 @@
-"""Where connections end: closing, threads, event loops, forks, and responses that nobody closes."""
+"""Where connections end: closing, threads, event loops, and responses that nobody closes."""
 
 import asyncio
 import gc
-import os
 import threading
-import time
-import warnings
 from typing import Any
 
 import httpx
 import pytest
 
 from seawall import ConcurrencyLimit, Stack, TimedOut, Timeout
-from seawall.httpx import AsyncClient, AsyncPool, Client, Pool
+from seawall.httpx import AsyncClient, AsyncPool, Client
 
 from . import proxies
 from .conftest import Certificates, Serve
@@ -209,65 +206,6 @@ def test_pool_outlives_its_loops(serve: Serve) -> None:
 
     assert [asyncio.run(main()) for _ in range(3)] == [b"ok"] * 3
     assert [heard.connection for heard in server.heard] == [1, 1, 2, 2, 3, 3]
-
-
-# -- forks
-
-
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this platform")
-@pytest.mark.parametrize("encrypted", [False, True], ids=["http", "tls"])
-def test_forked_child_has_connections_of_its_own(serve: Serve, tls: Certificates, encrypted: bool) -> None:
-    """After fork() the child opens its own connections, with every permit free and deadlines that work."""
-
-    def script(connection: Connection) -> None:
-        while request := connection.request():
-            if request.target == "/hold":
-                connection.hold()
-                return
-            connection.send(OK)
-
-    server = serve(script, tls=tls.server if encrypted else None)
-    pool = Pool(2, verify=tls.client())
-    client = Client(Stack(Timeout(20)), transport=pool)
-    client.get(server.url("/parent"))
-    streaming = client.send(client.build_request("GET", server.url("/parent")), stream=True)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)  # the scripted server has threads; the child uses none
-        child = os.fork()
-    if child == 0:
-        code = 1
-        try:
-            warnings.simplefilter("ignore", ResourceWarning)  # the parent's sockets, which are not the child's to close
-            assert pool.shards.slots.in_use == 0
-            for _ in range(3):
-                assert client.get(server.url("/child")).content == b"ok"
-            try:
-                client.get(server.url("/hold"), extensions={"seawall": {"timeout": 0.05}})
-            except TimedOut:
-                code = 0
-        finally:
-            os._exit(code)
-    _, status = wait_for_child(child)
-    assert os.waitstatus_to_exitcode(status) == 0
-    assert streaming.read() == b"ok"
-    assert client.get(server.url("/parent")).content == b"ok"
-    client.close()
-    by = {path: {h.connection for h in server.heard if h.target == path} for path in ("/parent", "/child")}
-    assert not by["/parent"] & by["/child"]
-    assert len(by["/child"]) == 1
-
-
-def wait_for_child(pid: int) -> tuple[int, int]:
-    """Its exit status; a child that hangs is ended."""
-    give_up = time.monotonic() + PATIENCE
-    while time.monotonic() < give_up:
-        found, status = os.waitpid(pid, os.WNOHANG)
-        if found:
-            return found, status
-        time.sleep(0.005)
-    os.kill(pid, 9)
-    os.waitpid(pid, 0)
-    raise AssertionError("the forked child hangs")
 
 
 # -- responses that nobody closes

@@ -5,6 +5,7 @@ stepped once by hand, and only if it really suspends is a timer armed and the `r
 `asyncio.timeout` costs 4 us, a bare timer 1.5 us, the step a tenth of one.)
 """
 
+import os
 import types
 from collections.abc import Awaitable, Generator
 from typing import Any
@@ -115,6 +116,18 @@ class Making:
     def learn(self, stream: Any) -> None:
         """The connection is made: its transport closes it from now on."""
         self.stream = stream
+
+    def let_go(self) -> None:
+        """In a forked child: leave the connection to the parent.
+
+        Its descriptor leads to nowhere from now on. If it were closed, whoever closes it once more would close
+        another's; and a copy of the parent's event loop that closes it would have the parent's watch it no more.
+        """
+        made = None if self.stream is None else self.stream.get_extra_info("socket")
+        if made is not None and made.fileno() >= 0:
+            nowhere = os.open(os.devnull, os.O_RDWR)
+            os.dup2(nowhere, made.fileno(), inheritable=False)
+            os.close(nowhere)
 
     async def trace(self, event: str, info: dict[str, Any]) -> None:
         """httpcore's `trace` extension."""

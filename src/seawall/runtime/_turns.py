@@ -4,6 +4,8 @@ import asyncio
 import threading
 from collections import deque
 
+from .._fork import tell_of_forks
+
 BATCH = 32
 """How many requests may start in one turn of the event loop: some 3 ms of work."""
 
@@ -21,6 +23,11 @@ class Turns(threading.local):
 
     def __init__(self, crowd: float) -> None:
         self._crowd = crowd
+        self._begin(None)
+        tell_of_forks(self)
+
+    def after_fork(self) -> None:
+        """A loop that ran here at a fork does not run in the child, though it still says so."""
         self._begin(None)
 
     def _begin(self, loop: asyncio.AbstractEventLoop | None) -> None:

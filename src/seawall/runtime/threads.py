@@ -19,6 +19,7 @@ from typing import Any, TypeVar
 
 from .._errors import Expired
 from .._events import logger
+from .._fork import tell_of_forks
 
 T = TypeVar("T")
 INF = float("inf")
@@ -125,6 +126,12 @@ class Wire:
         if self.socket is not None:
             self.socket.close()
 
+    def let_go(self) -> None:
+        """In a forked child: leave the connection to the parent. Closing a socket says nothing to its peer."""
+        for known in (self.handshake, self.socket):
+            if known is not None:
+                known.close()
+
     def cut(self) -> None:
         """Shut the connection down; whatever blocks on it returns at once."""
         self.fired = True
@@ -144,10 +151,11 @@ class Watchdog:
     """
 
     def __init__(self) -> None:
-        self.reset()
+        self.after_fork()
+        tell_of_forks(self)
 
-    def reset(self) -> None:
-        """Start afresh, as after a fork, which copies locks but not threads."""
+    def after_fork(self) -> None:
+        """Start afresh: there is no thread."""
         self._lock = threading.Lock()
         self._bell = threading.Lock()  # released to wake the thread: cheaper than a Condition, which is Python code
         self._bell.acquire()
@@ -189,7 +197,6 @@ class Watchdog:
 
 
 WATCHDOG = Watchdog()
-os.register_at_fork(after_in_child=WATCHDOG.reset)
 
 
 class ThreadRuntime:
