@@ -1,6 +1,8 @@
 """Edges of the runtimes: deadlines inside deadlines, work that ends as it is interrupted, exits, clocks of mocks."""
 
+import contextlib
 import time
+import types
 from collections.abc import Iterator
 from typing import Any
 
@@ -12,6 +14,7 @@ import seawall
 from seawall import CircuitBreaker, Stack, Timeout
 from seawall._errors import Expired
 from seawall.httpx import Client
+from seawall.runtime._awaiting import resume
 from seawall.runtime.threads import THREADS, run
 from seawall.testing import Cancelled, VirtualRuntime
 
@@ -138,3 +141,23 @@ def test_a_key_that_cannot_be_hashed_is_named(driver: str) -> None:
     done = exchange(driver, httpx.MockTransport(lambda request: httpx.Response(200)), policy)
     assert isinstance(done.error, TypeError)
     assert str(done.error) == "CircuitBreaker: key must return something hashable, not ['mine']"
+
+
+def test_what_is_raised_after_a_cancellation_was_dealt_with_does_not_tell_of_it() -> None:
+    """An error that awaited code raises once it has swallowed what interrupted it has no context of ours."""
+
+    @types.coroutine
+    def pause() -> Iterator[None]:
+        yield
+
+    async def swallow() -> None:
+        with contextlib.suppress(Cancelled):
+            await pause()
+        raise ZeroDivisionError
+
+    steps = swallow()
+    resumed = resume(steps, steps.send(None))
+    resumed.send(None)
+    with pytest.raises(ZeroDivisionError) as caught:
+        resumed.throw(Cancelled())
+    assert caught.value.__context__ is None

@@ -144,12 +144,16 @@ def resume(steps: Any, suspended: Any) -> Generator[Any, Any, Any]:
     A scheduler resumes it with None, which is just what `yield from` sends first: from then on it runs at full speed.
     """
     while True:
+        thrown: BaseException | None = None
         try:
             yield suspended
         except BaseException as error:
-            try:
-                suspended = steps.throw(error)
-            except StopIteration as done:
-                return done.value
+            thrown = error
         else:
             return (yield from steps)
+        try:  # out here, or whatever `steps` raises after it dealt with this would have this as its context
+            suspended = steps.throw(thrown)
+        except StopIteration as done:
+            return done.value
+        finally:
+            thrown = None  # or it and this frame would keep each other
