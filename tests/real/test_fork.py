@@ -153,5 +153,5 @@ def test_worker_processes(plain: Site) -> None:
 
 def test_import_where_there_are_no_forks() -> None:
     """On a platform without `os.register_at_fork`, Seawall is imported as anywhere."""
-    program = "import os; del os.register_at_fork; import seawall.httpx"
+    program = "import os; del os.register_at_fork, os.fork; import seawall.httpx"
     subprocess.run([sys.executable, "-W", "error", "-c", program], timeout=55, check=True)

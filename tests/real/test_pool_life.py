@@ -3,6 +3,7 @@
 import asyncio
 import gc
 import threading
+import warnings
 from typing import Any
 
 import httpx

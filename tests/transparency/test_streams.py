@@ -1,5 +1,7 @@
 """What a user sees along a body that is streamed."""
 
+from contextlib import aclosing
+
 import pytest
 
 from .user import User
@@ -46,9 +48,8 @@ async def test_left_half_way(user: User) -> None:
     """After a few pieces the response is closed: what remains cannot be read, and the connection is not used again."""
     async with user.client() as client:
         answer = await user.open(client, "/lines")
-        async for piece in user.pieces(answer, "iter_raw", 10):
-            user.note(piece)
-            break
+        async with aclosing(user.pieces(answer, "iter_raw", 10)) as pieces:
+            user.note(await anext(pieces))
         user.note(answer)
         await user.close(answer)
         await user.close(answer)

@@ -5,14 +5,14 @@ a protected one, sync or async, of either HTTP library.
 """
 
 import inspect
-from collections.abc import AsyncIterator, Callable, Coroutine
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from contextlib import AsyncExitStack, aclosing, asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
 from importlib import import_module
 from typing import Any
 
-from real.modes import settle
+from real.modes import settle, step_through
 from real.servers import Server
 
 import seawall
@@ -37,9 +37,13 @@ class Setting:
     library: str
     """"httpx" or "httpx2"."""
     mode: str
-    """"sync" or "async"."""
+    """One of `real.modes`: "sync", "async", "uvloop" or "trio"."""
     protection: str
     """"bare", or how it is protected."""
+
+    @property
+    def is_async(self) -> bool:
+        return self.mode != "sync"
 
     @property
     def lib(self) -> Any:
@@ -53,7 +57,7 @@ class Setting:
 
     def client(self, **options: Any) -> Any:
         """A new client."""
-        prefix = "Async" if self.mode == "async" else ""
+        prefix = "Async" if self.is_async else ""
         bare = getattr(self.lib, f"{prefix}Client")
         if self.protection == "bare":
             return bare(**options)
@@ -79,7 +83,7 @@ class User:
         self.beside = beside
         """The same at another origin."""
         self.lib = setting.lib
-        self.is_async = setting.mode == "async"
+        self.is_async = setting.is_async
         self.notes: list[Any] = []
         self.expected: list[Difference] = []
 
@@ -124,11 +128,12 @@ class User:
         """A response whose body has not been read."""
         return await settle(client.send(client.build_request(method, path, **options), stream=True))
 
-    async def pieces(self, response: Any, way: str, *arguments: Any) -> AsyncIterator[Any]:
+    async def pieces(self, response: Any, way: str, *arguments: Any) -> AsyncGenerator[Any, None]:
         """`iter_bytes` and the like, or their `aiter_` twins."""
         if self.is_async:
-            async for piece in getattr(response, f"a{way}")(*arguments):
-                yield piece
+            async with aclosing(getattr(response, f"a{way}")(*arguments)) as pieces:
+                async for piece in pieces:
+                    yield piece
         else:
             for piece in getattr(response, way)(*arguments):
                 yield piece
@@ -169,13 +174,3 @@ class User:
 def _stepped(function: Callable[..., Any], *arguments: Any) -> Any:
     outcome = function(*arguments)
     return step_through(outcome) if inspect.iscoroutine(outcome) else outcome
-
-
-def step_through(scenario: Coroutine[Any, Any, Any]) -> Any:
-    """Run a coroutine that never suspends."""
-    try:
-        scenario.send(None)
-    except StopIteration as done:
-        return done.value
-    scenario.close()
-    raise AssertionError("a sync scenario suspended")
