@@ -19,6 +19,7 @@ from types import CodeType
 from typing import Any
 
 import httpx
+import httpx2
 
 FENCE = re.compile(
     r"^(?P<indent>[ ]*)(?P<fence>```+|~~~+)[ ]*(?P<language>[\w+-]*)[^\n]*\n(?P<source>.*?)^[ ]*(?P=fence)[ ]*$",
@@ -102,7 +103,7 @@ def _execute(code: CodeType, namespace: dict[str, Any], runner: asyncio.Runner, 
 def _close(namespace: dict[str, Any], runner: asyncio.Runner) -> None:
     """Close what a page left open at its top level, as the end of a program would."""
     for thing in namespace.values():
-        if isinstance(thing, httpx.Response):
+        if isinstance(thing, httpx.Response | httpx2.Response):
             continue  # has both ways to close; its client knows which
         if inspect.iscoroutinefunction(getattr(type(thing), "aclose", None)):
             runner.run(thing.aclose())

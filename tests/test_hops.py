@@ -81,6 +81,14 @@ def test_a_request_of_an_auth_flows_own_shares_the_report(driver: str) -> None:
     assert (done.report.key, done.report.gave_up) == ("https://login.example.com", "method")
 
 
+def test_a_protected_client_knows_what_belongs_to_a_call() -> None:
+    """`protect` gives a client of httpx's the same: one deadline and one report for what an auth flow sends."""
+    server = ScriptedServer(401)
+    with seawall.protect(httpx.Client(transport=server, auth=Refreshing()), Stack(Timeout(5))) as client:
+        assert [attempt.status for attempt in seawall.report(client.get(URL)).attempts] == [401, 200, 200]
+        assert [attempt.status for attempt in seawall.report(client.get(URL)).attempts] == [200]
+
+
 def test_the_waits_of_an_auth_flows_own_request_are_the_calls() -> None:
     """Time that its request spent waiting for a throttle is in the report of the call."""
     server = ScriptedServer(401)

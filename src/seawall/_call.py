@@ -25,6 +25,19 @@ MARK = "seawall.trail"
 SENDING: ContextVar[dict[str, Any] | None] = ContextVar("seawall.sending", default=None)
 """The extensions of the request that a client of ours was asked to send, while it sends it and what goes with it."""
 
+
+def begin(request: Any) -> dict[str, Any] | None:
+    """A client of ours sends a request: a new call, to which belongs whatever goes with it.
+
+    Returns what `SENDING` is to be set to afterwards. (No token: what is thrown away with its event loop may end in
+    another context.)
+    """
+    outer, extensions = SENDING.get(), request.extensions
+    extensions.pop(MARK, None)
+    SENDING.set(extensions)
+    return outer
+
+
 Sent = tuple[float, float, int | None, Exception | None, float, float | None]
 """An attempt that was sent, cheap enough for every call: when, when it ended, status, error, the wait before, and what
 Retry-After asked for. `Attempt` is made of it when asked for."""

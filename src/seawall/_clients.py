@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from . import _check
 from ._body import close_all
-from ._call import INF, MARK, SENDING
+from ._call import INF, SENDING, begin
 from ._endpoints import Endpoints
 from ._events import Listener
 from ._family import Family
@@ -378,13 +378,11 @@ class AsyncClient(FrontDoor):
 
         async def send(self, request: Any, **options: Any) -> Any:
             """As the library's own. A request that is sent again is a new call, with a deadline of its own."""
-            outer, extensions = SENDING.get(), request.extensions
-            extensions.pop(MARK, None)
-            SENDING.set(extensions)
+            outer = begin(request)
             try:
                 return await super().send(request, **options)
             finally:
-                SENDING.set(outer)  # no token: what is thrown away with its loop may end in another context
+                SENDING.set(outer)
 
 
 class Client(FrontDoor):
@@ -396,9 +394,7 @@ class Client(FrontDoor):
 
         def send(self, request: Any, **options: Any) -> Any:
             """As the library's own. A request that is sent again is a new call, with a deadline of its own."""
-            outer, extensions = SENDING.get(), request.extensions
-            extensions.pop(MARK, None)
-            SENDING.set(extensions)
+            outer = begin(request)
             try:
                 return super().send(request, **options)
             finally:

@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from typing import Any, TypeVar
 
 from . import _check, _clients
-from ._call import MARK
+from ._call import SENDING, begin
 from ._events import Listener
 from ._state import State
 from ._transport import Policies, current
@@ -111,22 +111,29 @@ def _exchange(client: Any, instead: dict[int, Any]) -> None:
 
 
 def _ending_trails(send: Any) -> Any:
-    """A client's `send` by which a request that is sent again is a new call, as in clients of ours.
+    """A client's `send` by which each request that is sent is a new call, and what goes with it is not.
 
-    Its transports alone cannot tell such a request from a hop of an authentication flow.
+    Its transports alone cannot tell a request that is sent again from a hop of an authentication flow, nor whether a
+    new one belongs to such a flow.
     """
     if inspect.iscoroutinefunction(send):
 
         @functools.wraps(send)
         async def awaiting(request: Any, **options: Any) -> Any:
-            request.extensions.pop(MARK, None)
-            return await send(request, **options)
+            outer = begin(request)
+            try:
+                return await send(request, **options)
+            finally:
+                SENDING.set(outer)
 
         return awaiting
 
     @functools.wraps(send)
     def blocking(request: Any, **options: Any) -> Any:
-        request.extensions.pop(MARK, None)
-        return send(request, **options)
+        outer = begin(request)
+        try:
+            return send(request, **options)
+        finally:
+            SENDING.set(outer)
 
     return blocking

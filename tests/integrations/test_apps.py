@@ -42,6 +42,12 @@ class App:
         return 200, [("x-app", "yes")], b"works"
 
     async def asgi(self, scope: Any, receive: Any, send: Any) -> None:
+        if scope["type"] == "lifespan":
+            assert (await receive())["type"] == "lifespan.startup"
+            await send({"type": "lifespan.startup.complete"})
+            assert (await receive())["type"] == "lifespan.shutdown"
+            await send({"type": "lifespan.shutdown.complete"})
+            return
         if scope["path"] == "/hangs":
             try:
                 await asyncio.Event().wait()
@@ -103,6 +109,44 @@ def test_what_an_app_raises_comes_through(ask: Any) -> None:
     with pytest.raises(Broken):
         ask(app, "GET", "/broken")
     assert len(app.heard) == 1
+
+
+@pytest.fixture
+def starlette() -> Any:
+    """Starlette's test client, whose library is httpx2."""
+    return pytest.importorskip("starlette.testclient")
+
+
+def test_starlettes_test_client_protected(starlette: Any) -> None:
+    """`protect` puts policies around a TestClient: what the application refuses for now is asked again."""
+    app = App()
+    with seawall.protect(starlette.TestClient(app.asgi, base_url=BASE), STACK) as client:
+        answer = client.get("/busy/2")
+        assert (answer.content, answer.headers["x-app"]) == (b"works", "yes")
+        assert [attempt.status for attempt in seawall.report(answer).attempts] == [503, 503, 200]
+        with pytest.raises(Broken):
+            client.get("/broken")
+        assert client.get("/").content == b"works"
+    assert app.heard == [("GET", "/busy/2")] * 3 + [("GET", "/broken"), ("GET", "/")]
+
+
+def test_a_protected_test_client_still_speaks_websocket(starlette: Any) -> None:
+    """What is no HTTP passes by: TestClient's WebSocket sessions work as without policies."""
+
+    async def echo(scope: Any, receive: Any, send: Any) -> None:
+        if scope["type"] == "lifespan":
+            return
+        await receive()
+        await send({"type": "websocket.accept"})
+        heard = await receive()
+        await send({"type": "websocket.send", "text": heard["text"]})
+        await send({"type": "websocket.close", "code": 1000})
+
+    client = seawall.protect(starlette.TestClient(echo, base_url=BASE), STACK)
+    with client.websocket_connect("/") as session:
+        session.send_text("hello")
+        assert session.receive_text() == "hello"
+    client.close()
 
 
 def test_a_deadline_cancels_an_asgi_app() -> None:

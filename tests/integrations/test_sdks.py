@@ -161,6 +161,15 @@ async def test_a_deadline_is_the_sdks_timeout(sdk: Sdk, mode: Mode, serve: Serve
         await sdk.ask(client)
 
 
+async def test_the_sdks_own_client_protected(sdk: Sdk, mode: Mode, serve: Serve) -> None:
+    """A client that the SDK makes, with its defaults, is protected in place."""
+    server = serve(answers(sdk.refuses("529 Overloaded", "overloaded_error"), sdk.says("at last")))
+    make = sdk.module.DefaultAsyncHttpxClient if mode.is_async else sdk.module.DefaultHttpxClient
+    async with mode.using(seawall.protect(make(), PATIENT)) as http:
+        raw = await sdk.ask(sdk.client(mode, http, server), raw=True)
+    assert [attempt.status for attempt in seawall.report(raw.http_response).attempts] == [529, 200]
+
+
 async def test_a_stream_that_breaks_is_the_callers(sdk: Sdk, mode: Mode, serve: Serve) -> None:
     """A connection that is lost in the middle of a stream is an error where it is read; nothing is sent again."""
     server = serve(answers(cut_after(sdk.begins("one", "two")), sdk.says()))
