@@ -1,6 +1,8 @@
 """Throttle(AsyncLimiter(...)): a limiter shared with the rest of a service, behind a fair line of our own."""
 
 import asyncio
+import math
+from types import SimpleNamespace
 from typing import Any
 
 import httpx
@@ -12,7 +14,9 @@ from drivers import known
 
 import seawall
 from seawall import CircuitBreaker, CircuitOpen, OptionError, Retry, Stack, StackError, Throttle, Timeout, WaitTooLong
+from seawall._rate import RECENT
 from seawall.httpx import AsyncClient, Client, Transport
+from seawall.policies.throttle import LimiterState
 from seawall.testing import ScriptedServer, VirtualRuntime
 
 
@@ -154,6 +158,20 @@ def test_a_wait_is_bounded(policies: Any):
     assert len(server.log) == 1
 
 
+def test_a_refusal_says_what_was_waited_for():
+    """The head waited for the limiter, those behind it for their turn; each error names the limiter's key."""
+
+    async def main() -> Any:
+        async with client(Server(), Throttle(AsyncLimiter(1, 10), max_wait=4)) as c:
+            await c.get(URL)
+            return await asyncio.gather(await start(c, "x"), await start(c, "x", timeout=2.0))
+
+    assert [(str(error), error.key) for error in virtual_loop.run(main())] == [
+        ("Throttle: the AsyncLimiter did not admit the call in time", "client"),
+        ("Throttle: no slot within 2 s of waiting in line", "client"),
+    ]
+
+
 def test_a_cost_that_can_never_fit_is_an_error_at_once():
     """It is refused with the limiter's own maximum."""
 
@@ -284,3 +302,40 @@ def test_a_limiter_with_calls_in_line_is_never_forgotten():
             return idle, line.idle(asyncio.get_running_loop().time())
 
     assert virtual_loop.run(main()) == (False, True)
+
+
+def refused_by(state: LimiterState, now: float, until: float) -> tuple[str, float | None] | None:
+    """What a call that must start by `until` is told: None if it may wait."""
+    told: list[Any] = []
+
+    def rejected(kind: type, message: str, *, key: Any, retry_after: float | None) -> Exception:
+        told.append((message, retry_after))
+        return kind(message)
+
+    call = SimpleNamespace(runtime=SimpleNamespace(now=lambda: now), rejected=rejected)
+    try:
+        state._ready_by(until, call)  # type: ignore[arg-type]
+    except WaitTooLong:
+        return told[0]  # type: ignore[no-any-return]
+    return None
+
+
+def test_a_pause_of_an_async_limiter_refuses_whom_it_keeps_too_long():
+    """Who may start at the very end of it waits; who may not is told how long it would be."""
+    state = LimiterState(AsyncLimiter(3))
+    state.pace.pause(0.0, 10)
+    assert refused_by(state, now=4.0, until=10.0) is None
+    assert refused_by(state, now=4.0, until=9.0) == (
+        "Throttle: the wait would be 6 s, past the deadline or max_wait", 6.0
+    )  # fmt: skip
+
+
+def test_the_restart_of_an_async_limiter_ends():
+    """Once a call comes that has nobody behind it and need not wait, those after it are not spaced any more."""
+    state, call = LimiterState(AsyncLimiter(3)), SimpleNamespace(runtime=SimpleNamespace(now=lambda: 12.0))
+    state.pace.pause(0.0, 10)
+    state.pace.take(10.0)
+    for _ in range(RECENT + 1):
+        assert state._ready_by(math.inf, call) == 12.0  # type: ignore[arg-type]
+        assert not state.pace.active
+        state.pace.take(12.0)

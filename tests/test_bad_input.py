@@ -166,13 +166,17 @@ class AsyncStrategy:
         (lambda: Throttle(None, burst=2), ["Throttle: burst goes with a rate", "not with None"]),
         (lambda: Throttle(None, strict=True), ["Throttle: strict goes with a rate and without burst"]),
         (lambda: Throttle(1, burst=1, strict=True), ["Throttle: strict goes with a rate and without burst"]),
-        (lambda: ConcurrencyLimit(1, release_on="end"), ["release_on must be one of 'body', 'headers', not 'end'"]),
+        (
+            lambda: ConcurrencyLimit(1, release_on="end"),
+            ["ConcurrencyLimit: release_on must be one of 'body', 'headers'", "not 'end'"],
+        ),
     ],
 )
 def test_other_bad_settings_are_refused(make: Callable[[], Any], words: list[str]) -> None:
     """What is malformed in other ways than a number is refused at construction, just as clearly."""
     with pytest.raises((TypeError, ValueError)) as caught:
         make()
+    assert str(caught.value).startswith(words[0])
     assert [word for word in words if word not in str(caught.value)] == []
 
 

@@ -139,6 +139,26 @@ def test_slow_bodies_that_fell_due_may_open_it_as_another_one_ends() -> None:
     assert circuit.open_until == pytest.approx(call.time + 0.8 * 5)
 
 
+def test_slow_bodies_may_open_a_circuit_that_closes_between_a_call_s_two_looks_at_it() -> None:
+    """Seen half-open, it may have been closed by another thread: what has fallen due since then is judged."""
+    circuit, call, late = machine(slow_call=1.0, minimum_calls=1), Clock(), Clock(coin=0.0)
+    circuit.force("half-open")
+
+    def now() -> float:
+        if circuit.state == "half-open":
+            circuit.force("closed")
+            slow = circuit.admit(call)
+            slow.slow = True
+            circuit.await_body(slow, call, call.time)
+            late.time += LEASE
+        return late.time
+
+    late.runtime.now = now
+    with pytest.raises(CircuitOpen):
+        circuit.admit(late)
+    assert circuit.open_until == pytest.approx(late.time + 0.8 * 5)
+
+
 def test_it_is_idle_from_the_instant_at_which_its_last_body_falls_due() -> None:
     """A closed circuit may be forgotten when no open body can change what it counted."""
     circuit, call = machine(), Clock()

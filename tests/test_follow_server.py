@@ -3,12 +3,16 @@
 from itertools import pairwise
 from typing import Any
 
+import httpx
 import pytest
 from calls import ORIGIN, URL, asking, burst, client, outcome, starts
 from drivers import known
 
 import seawall
 from seawall import CircuitBreaker, CircuitOpen, ConcurrencyLimit, Retry, Throttle, WaitTooLong
+from seawall._rate import Unlimited
+from seawall.policies import throttle
+from seawall.policies.throttle import ThrottleState
 from seawall.testing import Recorder, ScriptedServer, VirtualRuntime, reply
 
 DATE = "Wed, 21 Oct 2015 07:28:00 GMT"
@@ -162,6 +166,44 @@ def test_spreading_is_bounded_as_a_pause_is():
 
     runtime.run(main())
     assert starts(server)[-1] <= 60
+
+
+def test_answers_are_searched_for_quotas_at_first_and_then_now_and_then(monkeypatch: pytest.MonkeyPatch):
+    """The first 16 answers of a key and then every 16th; from the first one that states a quota on, all."""
+    server, searched, heeded = ScriptedServer(), [], []
+
+    def mentions(headers: Any) -> bool:
+        searched.append(len(server.requests))
+        return searched[-1] == 64
+
+    monkeypatch.setattr(throttle, "mentions_quota", mentions)
+    monkeypatch.setattr(throttle, "quota", lambda headers: heeded.append(len(server.requests)))
+
+    async def main() -> None:
+        async with client(server, Throttle(None)) as c:
+            for _ in range(70):
+                await c.get(URL)
+
+    VirtualRuntime().run(main())
+    assert searched == [*range(1, 17), 32, 48, 64]
+    assert heeded == [*range(64, 71)]
+
+
+@pytest.mark.parametrize(("reset", "paused"), [("0", None), ("0.5", 0.5), ("1", 1)])
+def test_a_spent_quota_pauses_for_as_long_as_its_reset_is_away(reset: str, paused: float | None):
+    """However short that is; one that is there already is no pause, after which calls would be spaced."""
+    state = ThrottleState(Unlimited())
+    headers = httpx.Headers({"RateLimit": f"limit=100, remaining=0, reset={reset}"})
+    assert state.heed(5.0, headers, 200) == paused
+    assert state.pace.active is (paused is not None)
+
+
+@pytest.mark.parametrize(("left", "spread"), [(10, False), (9, True)])
+def test_less_than_a_tenth_of_a_quota_is_spread(left: int, spread: bool):
+    """A tenth itself is enough."""
+    state = ThrottleState(Unlimited())
+    state.heed(5.0, httpx.Headers({"RateLimit": f"limit=100, remaining={left}, reset=8"}), 200)
+    assert state.pace.active is spread
 
 
 def test_a_pause_known_to_pass_the_deadline_is_refused_at_once():

@@ -82,6 +82,16 @@ def test_a_report_tells_what_broke_a_body(driver: str) -> None:
     assert [(attempt.status, attempt.error) for attempt in done.report.attempts] == [(200, error), (200, None)]
 
 
+@pytest.mark.parametrize(("status", "seconds"), [(200, 0), (400, 7)])
+def test_an_answer_whose_body_broke_asks_for_a_wait_only_if_it_was_an_error(status: int, seconds: float) -> None:
+    """Retry-After of an answer that was good until it broke is not about repeating it."""
+    headers = {"content-length": "10", "Retry-After": "7"}
+    broken = reply(status, body=b"parti", breaks=httpx.ReadError, headers=headers)
+    done = exchange("virtual", ScriptedServer(broken), Retry(wait=lambda _: 0.0), ReadBody(100))
+    assert (done.status, done.took) == (200, seconds)
+    assert done.report.attempts[0].retry_after == (seconds or None)
+
+
 def test_a_full_line_says_whose_it_is_and_how_long() -> None:
     """QueueFull names the policy, the number of calls in line, and the key."""
 

@@ -239,6 +239,11 @@ def test_a_rate_below_one_is_one_per_a_longer_period():
     assert schedule_of_throttle(Throttle(0.1, per=60), [0.0] * 2) == [0, 600]
 
 
+def test_a_rate_between_one_and_two_is_a_window_like_any_other():
+    """Throttle(1.5) has room for one start of cost 1 in any second, not for one each two thirds of a second."""
+    assert schedule_of_throttle(Throttle(1.5), [0.0] * 3) == [0, 1, 2]
+
+
 def test_calls_that_find_room_do_not_wait():
     """A throttle that is not exhausted costs no time."""
     assert schedule_of_throttle(Throttle(3), [0.0, 0.1, 0.2, 1.0, 1.1]) == [0.0, 0.1, 0.2, 1.0, 1.1]

@@ -1,5 +1,6 @@
 """Edges of slots and of their line: calls thrown away in it, the sweep of its dead, what a snapshot tells."""
 
+from collections import OrderedDict
 from types import SimpleNamespace
 from typing import Any
 
@@ -182,3 +183,53 @@ def test_a_sweep_keeps_the_order() -> None:
     served = [queue.pop() for _ in range(21)]
     assert [ticket.rank for ticket in served if ticket] == sorted(ticket.rank for ticket in tickets[80:])
     assert (len(queue), queue.cost) == (0, 0.0)
+
+
+def kept(queue: Queue) -> int:
+    """How many tickets a line keeps, of those who wait and of those who have left."""
+    return sum(map(len, queue._flows.values()))
+
+
+def test_a_line_is_swept_once_more_have_left_than_wait() -> None:
+    """Not sooner, which would take a look at everybody each time: neither at first nor after a sweep."""
+    queue = Queue()
+    tickets = [Ticket(Waiter(), float(rank)) for rank in range(998)]
+    for ticket in tickets:
+        queue.push(ticket)
+    for waiting in (998, 498):  # at first, and after a sweep
+        for _ in range(waiting // 2):
+            queue.discard(tickets.pop())
+        assert kept(queue) == waiting
+        queue.discard(tickets.pop())
+        assert kept(queue) == len(queue) == waiting // 2 - 1
+
+
+def test_those_who_left_at_the_front_are_dropped_without_a_sweep() -> None:
+    """They are gone with the next look at the front, and no longer count as those who have left."""
+    queue = Queue()
+    front, back = ([Ticket(Waiter(), float(rank)) for rank in ranks] for ranks in (range(60), range(60, 460)))
+    for ticket in (*front, *back):
+        queue.push(ticket)
+    for ticket in front:
+        queue.discard(ticket)
+    assert queue.peek() is back[0]
+    assert kept(queue) == 400
+    for _ in range(200):
+        queue.discard(back.pop())
+    assert kept(queue) == 400
+    queue.discard(back.pop())
+    assert kept(queue) == 199
+
+
+def test_what_is_ahead_of_the_last_one_is_known_without_a_look_at_the_line() -> None:
+    """Whoever comes last waits behind the cost of all, be it of the same rank; also where a line was empty."""
+    queue = Queue()
+    for _ in range(2):
+        tickets = [Ticket(Waiter(), float(rank), cost=2) for rank in range(3)]
+        for ticket in tickets:
+            queue.push(ticket)
+        line, queue._flows = queue._flows, OrderedDict()  # nobody there to be looked at
+        assert queue.ahead(2.0) == 6
+        queue._flows = line
+        for ticket in tickets:
+            queue.discard(ticket)

@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 from calls import URL, client
 
-from seawall import CircuitBreaker, ConcurrencyLimit, State
+from seawall import CircuitBreaker, ConcurrencyLimit, StackError, State
 from seawall._policy import Chain
-from seawall._state import LOOKS
+from seawall._state import LOOKS, _after_fork
 from seawall.testing import ScriptedServer, VirtualRuntime
 
 
@@ -62,6 +62,21 @@ def test_the_bounds_of_a_state_are_the_documented_ones() -> None:
         State(max_keys=0)
     with pytest.raises(ValueError, match=r"^State: idle must"):
         State(idle=0)
+
+
+def test_names_are_checked_behind_a_policy_without_one() -> None:
+    """One without a name is passed over; the next one may still be of a name that is taken."""
+    state = State()
+    state.adopt([ConcurrencyLimit(1, name="mine")])
+    with pytest.raises(StackError, match="'mine' is used for two different ConcurrencyLimit"):
+        state.adopt([CircuitBreaker(), ConcurrencyLimit(2, name="mine")])
+
+
+def test_after_a_fork_every_state_is_empty() -> None:
+    """What runs in a forked child leaves no State out."""
+    states = [circuits("a"), circuits("b")]
+    _after_fork()
+    assert [list(state.circuits()) for state in states] == [[], []]
 
 
 # -- chains, as transports make them
@@ -155,3 +170,34 @@ def test_the_bound_holds_even_if_everything_was_just_used() -> None:
             found(state, "a", key, number + 0.5)
         found(state, "a", f"k{number}", number + 0.75)
         assert len(state.chains) <= LOOKS
+
+
+def test_what_closed_clients_left_and_cannot_go_yet_counts_towards_the_bound() -> None:
+    """A limit with a call in flight is kept without a chain, and an unused chain goes in its place."""
+    state = State(max_keys=3)
+    assert found(state, "a", "x").cells[0].state.try_enter()
+    state.forget("a", 0.0)
+    for now, key in enumerate("yzw", 1):
+        found(state, "b", key, float(now))
+    assert cells(state) == ["x", "z", "w"]
+
+
+def test_a_chain_is_measured_from_its_last_use() -> None:
+    """One that was made long ago stays for as long after its last use as any other, to the instant."""
+    state = State(idle=10.0)
+    found(state, "a", "x", 0.0)
+    found(state, "a", "x", 5.0)
+    found(state, "a", "y", 15.0)
+    assert cells(state) == ["x", "y"]
+
+
+def test_what_was_used_is_spared_if_something_that_is_looked_at_was_not() -> None:
+    """Of as many chains as one look covers only the unused one goes, be it the last of them."""
+    state = State(max_keys=LOOKS)
+    keys = [f"k{number}" for number in range(LOOKS)]
+    for key in keys:
+        found(state, "a", key, 0.0)
+    for key in keys[:-1]:
+        found(state, "a", key, 1.0)
+    found(state, "a", "new", 2.0)
+    assert cells(state) == [*keys[:-1], "new"]

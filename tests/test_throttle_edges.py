@@ -259,6 +259,20 @@ class StubCall:
         _line_up(state, self, 1, INF).send(None)  # type: ignore[arg-type]
 
 
+def test_without_a_rate_nobody_lines_up() -> None:
+    """A throttle that only follows the server lets a call through with no coroutine to await."""
+    policy = Throttle(None)
+    assert policy.enter(StubCall(), policy.new_state()) is None  # type: ignore[arg-type]
+
+
+def test_the_first_after_a_pause_starts_at_once() -> None:
+    """At the very instant at which the pause ends and with nobody waiting, it is not sent to the line."""
+    state = ThrottleState(Unlimited())
+    state.pace.pause(0.0, 10)
+    assert not state.try_start(9.9, 1)
+    assert state.try_start(10.0, 1)
+
+
 def test_a_start_wakes_the_first_in_line_that_can_be_woken() -> None:
     """One whose event loop was closed while it waited leaves the line, and the next one is woken in its place."""
     state = ThrottleState(Unlimited())

@@ -125,7 +125,7 @@ class Slots:
 
     def _next(self) -> Ticket | None:
         """Under the lock: one slot came free. Who gets it? None: nobody, it is free."""
-        ticket = self._queue.pop() if self._queue.waiting and self.in_use <= self.limit else None
+        ticket = self._queue.pop()
         if ticket is None:
             self.in_use -= 1
         return ticket

@@ -104,10 +104,10 @@ class ThrottleState:
         """
         if self._states_quota or mentions_quota(headers):
             self._states_quota = True
-        elif self._looked < LOOKS:
-            self._looked += 1
         else:
-            self.until_look = LOOKS
+            self._looked += 1
+            if self._looked >= LOOKS:
+                self.until_look = LOOKS
         return self._states_quota
 
     def heed(self, now: float, headers: Any, status: int) -> float | None:
@@ -135,7 +135,7 @@ class ThrottleState:
     def _ready_at(self, now: float, cost: float) -> float:
         ready = self.engine.ready_at(now, cost)
         if self.pace.active:
-            ready = max(ready, self.pace.ready_at(now, self._queue.waiting > 0))
+            ready = max(ready, self.pace.ready_at(now, waiting=True))
         return ready
 
     def _take(self, now: float, cost: float) -> None:
