@@ -308,6 +308,22 @@ def test_a_call_counts_until_it_is_nine_tenths_of_a_window_old() -> None:
         assert window.calls == 19 - second
 
 
+def test_a_window_turns_once_in_each_of_its_tenths() -> None:
+    """Between that to count a success is to add one."""
+
+    class Turning(Window):
+        turns = 0
+
+        def advance(self, now: float) -> None:
+            self.turns += 1
+            super().advance(now)
+
+    window = Turning(10.0)
+    for tenth in range(30):
+        window.add_success(tenth / 10)
+    assert (window.calls, window.turns) == (30, 3)
+
+
 def test_after_a_long_silence_nothing_counts() -> None:
     """A window that was not looked at for longer than it lasts starts from zero."""
     window = Window(10.0)

@@ -11,8 +11,8 @@ from calls import URL, asking, client, outcome
 from hypothesis import given
 from hypothesis import strategies as st
 
-from seawall import Throttle
-from seawall._rate import STAMPS, LeakyBucket, SlidingWindow, StrictWindow
+from seawall import Throttle, _rate
+from seawall._rate import STAMPS, LeakyBucket, Pace, SlidingWindow, StrictWindow
 from seawall.testing import ScriptedServer, VirtualRuntime
 
 SLACK = 1e-6
@@ -247,6 +247,41 @@ def test_a_rate_between_one_and_two_is_a_window_like_any_other():
 def test_calls_that_find_room_do_not_wait():
     """A throttle that is not exhausted costs no time."""
     assert schedule_of_throttle(Throttle(3), [0.0, 0.1, 0.2, 1.0, 1.1]) == [0.0, 0.1, 0.2, 1.0, 1.1]
+
+
+class Looked(SlidingWindow):
+    """A window that tells when it looked at its stamps."""
+
+    def __init__(self, rate: float, per: float) -> None:
+        super().__init__(rate, per)
+        self.looks: list[float] = []
+
+    def _expire(self, now: float) -> None:
+        self.looks.append(now)
+        super()._expire(now)
+
+
+def test_a_window_looks_at_its_stamps_only_when_the_oldest_is_due():
+    """While it has room a start costs one comparison, however many stamps there are."""
+    window = Looked(4, 1.0)
+    assert all(window.try_take(at, 0.5) for at in (0.0, 0.25, 0.5, 0.75, 1.0, 1.125, 1.25))
+    assert window.looks == [1.0, 1.25]
+
+
+def test_a_stamp_that_is_shared_is_due_a_period_after_its_last_start(monkeypatch: pytest.MonkeyPatch):
+    """Where starts share grains of time, too, nothing is looked at before that."""
+    monkeypatch.setattr(_rate, "STAMPS", 4)
+    window = Looked(8, 1.0)
+    assert all(window.try_take(at, 0.5) for at in (0.0, 0.25, 0.375, 1.0, 1.375))
+    assert window.looks == [1.375]
+
+
+def test_a_pace_that_nothing_was_asked_of_holds_nobody_back():
+    """Whoever waits, and however close calls come."""
+    pace = Pace()
+    pace.mark(5.0)
+    assert pace.ready_at(5.0, waiting=True) == 5.0
+    assert pace.idle(5.0)
 
 
 @pytest.mark.parametrize(
