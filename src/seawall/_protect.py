@@ -53,9 +53,9 @@ def protect(
     for transport in wrapped.values():
         transport.core.owned = True
     _exchange(client, wrapped)
-    own: Any = client
-    vars(own)[BEFORE] = vars(own).get("send")
-    own.send = _ending_trails(own.send)
+    attributes = vars(client)
+    attributes[BEFORE] = attributes.get("send")
+    attributes["send"] = _ending_trails(client)
     return client
 
 
@@ -110,29 +110,34 @@ def _exchange(client: Any, instead: dict[int, Any]) -> None:
     client._mounts = {pattern: instead.get(id(inner), inner) for pattern, inner in client._mounts.items()}
 
 
-def _ending_trails(send: Any) -> Any:
+def _ending_trails(client: Any) -> Any:
     """A client's `send` by which each request that is sent is a new call, and what goes with it is not.
 
     Its transports alone cannot tell a request that is sent again from a hop of an authentication flow, nor whether a
     new one belongs to such a flow.
     """
-    if inspect.iscoroutinefunction(send):
 
-        @functools.wraps(send)
+    def send(request: Any, options: Any) -> Any:
+        theirs = vars(client).get(BEFORE)
+        return type(client).send(client, request, **options) if theirs is None else theirs(request, **options)
+
+    if inspect.iscoroutinefunction(type(client).send):
+
+        @functools.wraps(client.send)
         async def awaiting(request: Any, **options: Any) -> Any:
             outer = begin(request)
             try:
-                return await send(request, **options)
+                return await send(request, options)
             finally:
                 SENDING.set(outer)
 
         return awaiting
 
-    @functools.wraps(send)
+    @functools.wraps(client.send)
     def blocking(request: Any, **options: Any) -> Any:
         outer = begin(request)
         try:
-            return send(request, **options)
+            return send(request, options)
         finally:
             SENDING.set(outer)
 
