@@ -1,7 +1,10 @@
 """The web site that both kinds of client visit: one path for each thing that a server may do."""
 
+import base64
 import gzip
+import hashlib
 import json
+import struct
 import zlib
 from collections.abc import Callable
 from typing import Any
@@ -90,6 +93,7 @@ PAGES["/events"] = raw(
     "HTTP/1.1 200 OK\nContent-Type: text/event-stream\nTransfer-Encoding: chunked",
     framed(b"data: one\n\n", b"id: 7\nevent: x\ndata: two\nda", b"ta: three\n\n"),
 )
+PAGES["/busy-events"] = response(b"data: no\n\n", status="503 Busy", Content_Type="text/event-stream")
 PAGES["/404"] = response(b"not here", status="404 Not Found")
 PAGES["/418"] = response(b"short and stout", status="418 I'm a teapot")
 PAGES["/500"] = response(b"broken", status="500 Internal Server Error")
@@ -160,6 +164,59 @@ def upgrade(connection: Connection, request: Heard) -> bool:
     while said := connection.socket.recv(100):
         connection.send(said.upper())
     return True
+
+
+@page("/endless-events")
+def endless(connection: Connection, request: Heard) -> bool:
+    """Two events, and then none, without an end."""
+    head = "HTTP/1.1 200 OK\nContent-Type: text/event-stream; charset=utf-8\nTransfer-Encoding: chunked"
+    connection.send(raw(head, framed(b"data: one\n\n", b"data: two\n\n").removesuffix(b"0\r\n\r\n")))
+    connection.hold()
+    return True
+
+
+@page("/socket")
+def socket(connection: Connection, request: Heard) -> bool:
+    """A web socket that says everything twice; `close` is answered by closing it."""
+    key = request.headers["sec-websocket-key"] + "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"  # RFC 6455, section 1.3
+    accept = base64.b64encode(hashlib.sha1(key.encode()).digest()).decode()
+    head = f"HTTP/1.1 101 Switching Protocols\nUpgrade: websocket\nConnection: Upgrade\nSec-WebSocket-Accept: {accept}"
+    wanted = request.headers.get("sec-websocket-protocol")
+    connection.send(raw(head + (f"\nSec-WebSocket-Protocol: {wanted.split(',')[0]}" if wanted else "")))
+    while frame := receive(connection):
+        kind, said = frame
+        if kind == CLOSE:
+            connection.send(bytes((0x80 | CLOSE, len(said))) + said)
+            return True
+        if said == b"close":
+            connection.send(bytes((0x80 | CLOSE, 5)) + struct.pack("!H", 1001) + b"bye")
+            connection.hold()
+            return True
+        if kind == PING:
+            connection.send(bytes((0x80 | PONG, len(said))) + said)
+        else:
+            connection.send((bytes((0x80 | kind, len(said))) + said) * 2)
+    return True
+
+
+CLOSE, PING, PONG = 8, 9, 10
+
+
+def receive(connection: Connection) -> tuple[int, bytes] | None:
+    """The kind and the content of the next frame of a client's, a short one."""
+
+    def read(count: int) -> bytes:
+        data = b""
+        while len(data) < count:
+            more = connection.socket.recv(count - len(data))
+            if not more:
+                raise ConnectionAbortedError
+            data += more
+        return data
+
+    first, length = read(2)
+    mask = read(4)
+    return first & 15, bytes(byte ^ mask[index % 4] for index, byte in enumerate(read(length & 127)))
 
 
 # -- redirects, cookies, credentials

@@ -173,21 +173,21 @@ async def test_mock_transport(user: User) -> None:
 
 async def test_subclass(user: User) -> None:
     """A method of a subclass that is redefined is called as ever."""
-    client = user.setting.client(base_url=user.server.origin)
-    kind = type(client)
 
-    class Own(kind):  # type: ignore[misc,valid-type]
-        def build_request(self, *arguments: Any, **options: Any) -> Any:
-            request = super().build_request(*arguments, **options)
-            request.headers["X-Built"] = "yes"
-            return request
+    def change(kind: Any) -> Any:
+        class Own(kind):  # type: ignore[misc]
+            def build_request(self, *arguments: Any, **options: Any) -> Any:
+                request = super().build_request(*arguments, **options)
+                request.headers["X-Built"] = "yes"
+                return request
 
-        def send(self, request: Any, **options: Any) -> Any:
-            user.note("sent", request, sorted(options))
-            return super().send(request, **options)
+            def send(self, request: Any, **options: Any) -> Any:
+                user.note("sent", request, sorted(options))
+                return super().send(request, **options)
 
-    client.__class__ = Own
-    async with user.using(client):
+        return Own
+
+    async with user.using(user.setting.client(change, base_url=user.server.origin)) as client:
         user.note(await user(client.get("/mirror")))
         async with user.using(client.stream("GET", "/plain")) as answer:
             user.note(answer)

@@ -10,6 +10,8 @@ from typing import Any
 from .differences import OWN_BASES, OWN_EXTENSIONS
 
 ADDRESS = re.compile(r" at 0x[0-9a-f]+")
+SOCKET = re.compile(r"((?i:sec-websocket-(?:key|accept)): |\(b'(?i:sec-websocket-accept)', b')[\w+/=]+")
+SECRETS = {b"Sec-WebSocket-Key", b"sec-websocket-key", b"Sec-WebSocket-Accept"}
 DIGEST = re.compile(r'((?:cnonce|response)=)"[0-9a-f]+"')
 
 
@@ -19,6 +21,8 @@ def plain(thing: Any) -> Any:
         return error(thing)
     if isinstance(thing, dict):
         return {name: plain(value) for name, value in thing.items()}
+    if isinstance(thing, tuple) and len(thing) == 2 and thing[0] in SECRETS:
+        return [thing[0], "..."]
     if isinstance(thing, list | tuple):
         return [plain(each) for each in thing]
     if isinstance(thing, str):
@@ -41,8 +45,8 @@ def plain(thing: Any) -> Any:
 
 
 def text(what: str) -> str:
-    """A text without what is by chance: addresses of objects, and the client's part of a digest."""
-    return DIGEST.sub(r'\1"..."', ADDRESS.sub(" at 0x...", what))
+    """A text without what is by chance: addresses of objects, and what a client draws for a digest or a web socket."""
+    return SOCKET.sub(r"\1...", DIGEST.sub(r'\1"..."', ADDRESS.sub(" at 0x...", what)))
 
 
 def response(it: Any) -> dict[str, Any]:

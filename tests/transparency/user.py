@@ -55,20 +55,17 @@ class Setting:
         """Seawall's module for it."""
         return import_module(f"seawall.{self.library}")
 
-    def client(self, **options: Any) -> Any:
-        """A new client."""
-        prefix = "Async" if self.is_async else ""
-        bare = getattr(self.lib, f"{prefix}Client")
-        if self.protection == "bare":
-            return bare(**options)
-        if self.protection == "protect":
-            return self.ours.protect(bare(**options))
-        if self.protection == "transport":
-            return bare(**{"transport": getattr(self.ours, f"{prefix}Transport")()} | options)
-        if self.protection == "pool":
-            return bare(**{"transport": getattr(self.ours, f"{prefix}Pool")()} | options)
-        policies = READ_AHEAD if self.protection == "read ahead" else None
-        return getattr(self.ours, f"{prefix}Client")(policies, **options)
+    def client(self, change: Callable[[Any], Any] = lambda kind: kind, **options: Any) -> Any:
+        """A new client, of a changed class if so asked."""
+        name = "AsyncClient" if self.is_async else "Client"
+        if self.protection in ("client", "read ahead"):
+            return change(getattr(self.ours, name))(READ_AHEAD if self.protection == "read ahead" else None, **options)
+        bare = change(getattr(self.lib, name))
+        if self.protection in ("transport", "pool"):
+            kind = getattr(self.ours, name.replace("Client", self.protection.title()))
+            return bare(**{"transport": kind()} | options)
+        client = bare(**options)
+        return self.ours.protect(client) if self.protection == "protect" else client
 
     def __repr__(self) -> str:
         return f"{self.library} {self.mode} {self.protection}"
