@@ -22,6 +22,7 @@ from ._pool import Shards
 from ._proxies import environment_proxies
 from ._stack import EMPTY, Stack
 from ._state import State
+from ._streams import Streams
 from ._transport import Core, Policies, current
 from .runtime.threads import THREADS
 
@@ -200,7 +201,9 @@ class Connections(Member):
         }
         transport = library.HTTPTransport if self.driver == "sync" else library.AsyncHTTPTransport
         transport(**options)  # what it refuses is refused now, not at the first request
-        self.shards = Shards(
+        # sync requests do not share connections: a deadline there is kept by cutting one
+        kind = Streams if http2 and self.driver == "async" else Shards
+        self.shards = kind(
             lambda: transport(**options),
             INF if max_connections is None else max_connections,
             INF if max_keepalive is None else max_keepalive,

@@ -5,13 +5,15 @@ slow-call timing and probe leases start there, so that time spent in our line ne
 """
 
 from types import CoroutineType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ._body import close_all
 from ._call import Call
 from ._errors import Expired
-from ._pool import Shards
 from .runtime.threads import Escaped
+
+if TYPE_CHECKING:
+    from ._pool import Shards
 
 
 async def reserve_and_send(call: Call) -> Any:

@@ -22,6 +22,7 @@ from typing import Any
 from ._body import End, close_all
 from ._call import Call
 from ._fork import tell_of_forks
+from ._leaf import reserve_and_send
 from ._slots import Slots
 from .runtime import Runtime
 from .runtime._awaiting import Making
@@ -93,6 +94,11 @@ class Surplus:
 class Shards:
     """The permits and connections of one pool."""
 
+    slots: Any
+    shard_type: Any = Shard
+    leaf = staticmethod(reserve_and_send)
+    """The end of a chain that sends through this pool."""
+
     def __init__(
         self,
         build: Callable[[], Any],
@@ -116,7 +122,7 @@ class Shards:
         self._begin()
 
     def _begin(self) -> None:
-        self.slots = Slots(self.max_connections)
+        self.slots = self.new_slots()
         self.abandoned: deque[Shard] = deque()
         self._lock = threading.Lock()
         self._idle: OrderedDict[Shard, None] = OrderedDict()  # the longest idle first
@@ -124,21 +130,22 @@ class Shards:
         self._condemned: list[Shard] = []
         self._out: set[Shard] = set()
 
+    def new_slots(self) -> Any:
+        """All permits, free."""
+        return Slots(self.max_connections)
+
     async def reserve(self, call: Call) -> Shard:
         """Wait in line for a permit and turn it into a shard."""
         slots, runtime = self.slots, call.runtime
         if not slots.try_enter():
-            until = call.deadline
-            timeout = (call.request.extensions.get("timeout") or {}).get("pool")
-            if timeout is not None:
-                until = min(until, runtime.now() + timeout)
             try:
-                await slots.enter(call, until, owner="pool", key=None, flow=call.chain.origin)
+                await slots.enter(call, last_moment(call), owner="pool", key=None, flow=call.chain.origin)
             except GeneratorExit:
                 raise  # thrown away with its event loop: nothing can be closed there
             except BaseException:  # a connection may have been kept for it
                 await close_all(self.trim(runtime.home()), runtime)
                 raise
+        shard: Shard
         try:
             shard, closing = self._take(runtime.home(), call.chain.origin, runtime.now())
         except BaseException:
@@ -173,6 +180,14 @@ class Shards:
             closing.append(Surplus(self, shard.home, runtime))
         return closing
 
+    def tend(self, home: Hashable, now: float) -> list[Any]:
+        """Take out what has been idle too long. Returns what is to be closed at this home."""
+        if not (self._idle or self._condemned or self.abandoned):
+            return []
+        with self._lock:
+            self._expire(now)
+            return self._at_home(home)
+
     def trim(self, home: Hashable) -> list[Any]:
         """Take out the idle connections beyond `max_keepalive`. Returns what is to be closed at this home."""
         with self._lock:
@@ -185,8 +200,9 @@ class Shards:
     def close(self, home: Hashable) -> list[Any]:
         """Take every idle shard out. Returns the transports to be closed at this home."""
         with self._lock:
+            self._reclaim()
             # connections that are in use in another loop are for that loop to close
-            used = {shard for shard in self._out if shard.home is home or _gone(shard.home)}
+            used = {shard for shard in self._out if shard.home is home or gone(shard.home)}
             self._condemned += self._idle
             self._condemned += used
             self._idle.clear()
@@ -194,7 +210,7 @@ class Shards:
             self._out -= used
             return self._at_home(home)
 
-    def _take(self, home: Hashable, origin: Hashable, now: float) -> tuple[Shard, list[Any]]:
+    def _take(self, home: Hashable, origin: Hashable, now: float) -> tuple[Any, list[Any]]:
         with self._lock:
             self._expire(now)
             place = home, origin
@@ -211,7 +227,7 @@ class Shards:
             if shard is None:
                 if len(self._idle) + len(self._out) >= self.max_connections and self._idle:
                     self._condemn_oldest()
-                shard = Shard(self, home, origin, Wire() if self._wired else Making())
+                shard = self.shard_type(self, home, origin, Wire() if self._wired else Making())
             self._out.add(shard)
             closing = self._at_home(home) if self._condemned or self.abandoned else []
         return shard, closing
@@ -229,14 +245,18 @@ class Shards:
             del self._by_place[shard.home, shard.origin]
         self._condemned.append(shard)
 
-    def _at_home(self, home: Hashable) -> list[Any]:
-        """Under the lock: the condemned that can be closed here. Those of a closed loop are beyond closing."""
+    def _reclaim(self) -> None:
+        """Under the lock: condemn what collectors have put down."""
         while self.abandoned:
             shard = self.abandoned.popleft()
             self._out.discard(shard)
             self._condemned.append(shard)
+
+    def _at_home(self, home: Hashable) -> list[Any]:
+        """Under the lock: the condemned that can be closed here. Those of a closed loop are beyond closing."""
+        self._reclaim()
         here = [shard.transport for shard in self._condemned if shard.home is home]
-        self._condemned = [s for s in self._condemned if s.home is not home and not _gone(s.home)]
+        self._condemned = [s for s in self._condemned if s.home is not home and not gone(s.home)]
         return here
 
     def __repr__(self) -> str:
@@ -246,6 +266,13 @@ class Shards:
         )
 
 
-def _gone(home: Any) -> bool:
+def last_moment(call: Call) -> float:
+    """Until when a call waits for a connection: its deadline, or httpx's `pool` timeout if that is earlier."""
+    timeout = (call.request.extensions.get("timeout") or {}).get("pool")
+    return call.deadline if timeout is None else min(call.deadline, call.runtime.now() + timeout)
+
+
+def gone(home: Any) -> bool:
+    """Whether an event loop is closed, and so beyond closing anything."""
     is_closed = getattr(home, "is_closed", None)
     return bool(is_closed is not None and is_closed())

@@ -178,7 +178,7 @@ class Core:
         return Chain(
             enter=bind(
                 [(policy, cell.state) for (_, policy), cell in zip(plan.layers, cells, strict=True)],
-                _leaf.send if self._shards is None else _leaf.reserve_and_send,
+                _leaf.send if self._shards is None else self._shards.leaf,
             ),
             endpoint=endpoint.pattern,
             origin=origin,

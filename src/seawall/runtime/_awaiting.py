@@ -71,6 +71,10 @@ class Awaiting:
             if line.also is None:
                 del extensions["trace"]
 
+    def whole(self, steps: Any) -> Any:
+        """Await a write that must not be cut short: what comes after it would be garbage to its reader."""
+        return _whole(steps)
+
     def close(self, resource: Any) -> Any:  # awaited; not a coroutine function, which would only add a step
         return resource.aclose()
 
@@ -157,3 +161,34 @@ def resume(steps: Any, suspended: Any) -> Generator[Any, Any, Any]:
             return done.value
         finally:
             thrown = None  # or it and this frame would keep each other
+
+
+@types.coroutine
+def _whole(steps: Any) -> Generator[Any, Any, Any]:
+    """Await something to its end if it only pauses: what interrupts a pause is raised when it is through.
+
+    A pause is asyncio's bare `yield`. Whoever waits for something, such as a peer that does not read, is interrupted.
+    """
+    held: BaseException | None = None
+    thrown: BaseException | None = None
+    try:
+        while True:
+            try:
+                suspended = steps.send(None) if thrown is None else steps.throw(thrown)
+            except StopIteration as done:
+                if held is not None:
+                    raise held from None
+                return done.value
+            thrown = None
+            try:
+                yield suspended
+            except GeneratorExit:
+                steps.close()
+                raise
+            except BaseException as error:
+                if suspended is None:
+                    held = error
+                else:
+                    thrown = error
+    finally:
+        held = thrown = None  # or they and this frame would keep each other

@@ -108,6 +108,10 @@ class TrioRuntime(Awaiting):
             return self._connect_and_send(transport, request, deadline, line)
         return self.within(transport.handle_async_request(request), deadline)
 
+    async def whole(self, steps: Any) -> Any:
+        with trio.CancelScope(shield=True):  # httpx's write timeout is inside, and bounds it
+            return await steps
+
     async def close(self, resource: Any) -> None:
         with scope(time.monotonic() + CLOSING, shield=True):
             await resource.aclose()
