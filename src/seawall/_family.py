@@ -107,6 +107,20 @@ class Family:
         return f"<Family {self.name}>"
 
 
+class Member:
+    """What has a class in each family, documented for the library of that family."""
+
+    family: Family
+    driver: str
+    """The kind of its library's clients that it is for: "sync" or "async"."""
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        family = vars(cls).get("family")
+        if family is not None:
+            cls.__doc__ = (cls.__mro__[1].__doc__ or "").replace("httpx", family.name)
+
+
 def _origin_getter(lib: Any) -> "attrgetter[Any]":
     """The library's properties are Python functions, three of which are a quarter of what it takes to begin a call.
 

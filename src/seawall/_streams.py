@@ -167,7 +167,7 @@ class Streams(Shards):
                 await close_all(closing + self.trim(home), runtime)
                 raise
             finally:
-                call.trail.queued += runtime.now() - arrived
+                call.trail.add_queued(runtime.now() - arrived)
         grant = ways.leave_line(turn)
         if grant is None:
             waited = runtime.now() - arrived

@@ -8,7 +8,7 @@ async with AsyncClient() as client:
 
 import httpx
 
-from . import _clients, _errors
+from . import _clients, _errors, _pools
 from ._family import Family
 from ._protect import protect, unprotect
 
@@ -22,11 +22,11 @@ WaitTooLong = FAMILY.errors[_errors.WaitTooLong]
 TimedOut = FAMILY.errors[_errors.TimedOut]
 
 
-class AsyncPool(_clients.AsyncPool, httpx.AsyncBaseTransport):
+class AsyncPool(_pools.AsyncPool, httpx.AsyncBaseTransport):
     family = FAMILY
 
 
-class Pool(_clients.Pool, httpx.BaseTransport):
+class Pool(_pools.Pool, httpx.BaseTransport):
     family = FAMILY
 
 

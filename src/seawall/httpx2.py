@@ -13,7 +13,7 @@ except ModuleNotFoundError as error:
         error.add_note("seawall.httpx2 needs httpx2: pip install 'seawall[httpx2]'")
     raise
 
-from . import _clients, _errors
+from . import _clients, _errors, _pools
 from ._family import Family
 from ._protect import protect, unprotect
 
@@ -27,11 +27,11 @@ WaitTooLong = FAMILY.errors[_errors.WaitTooLong]
 TimedOut = FAMILY.errors[_errors.TimedOut]
 
 
-class AsyncPool(_clients.AsyncPool, httpx2.AsyncBaseTransport):
+class AsyncPool(_pools.AsyncPool, httpx2.AsyncBaseTransport):
     family = FAMILY
 
 
-class Pool(_clients.Pool, httpx2.BaseTransport):
+class Pool(_pools.Pool, httpx2.BaseTransport):
     family = FAMILY
 
 
