@@ -24,11 +24,7 @@ class Cancelled(BaseException):
     """What `Task.cancel()` raises inside the task, as asyncio's CancelledError would be."""
 
 
-class _Deadline(BaseException):
-    """A deadline, thrown into the task that set it."""
-
-
-class _Park:
+class Park:
     """What a suspended task waits for: the only suspension there is."""
 
     __slots__ = ("task",)
@@ -36,7 +32,7 @@ class _Park:
     def __init__(self) -> None:
         self.task: Task[Any] | None = None
 
-    def __await__(self) -> Generator["_Park", None, None]:
+    def __await__(self) -> Generator["Park", None, None]:
         yield self
 
 
@@ -53,8 +49,36 @@ class Timer:
         self.callback = None
 
 
+class _Deadline(Timer):
+    """A timer that interrupts the task that set it."""
+
+    __slots__ = ("task",)
+
+    def __init__(self, task: "Task[Any]") -> None:
+        self.task: Task[Any] | None = task
+        self.callback = self._reached
+
+    def _reached(self) -> None:
+        assert self.task is not None
+        self.task.interrupt(_Reached(self))
+
+    def cancel(self) -> None:
+        self.callback = self.task = None  # it may stay among the timers for long
+
+
+class _Reached(BaseException):
+    """A deadline, thrown into the task that set it."""
+
+    def __init__(self, deadline: _Deadline) -> None:
+        self.deadline = deadline
+
+
 class Task(Generic[T]):
     """A coroutine that runs in virtual time. Await it for its result."""
+
+    __slots__ = (
+        "_coro", "_error", "_joining", "_park", "_result", "_runtime", "_throw", "done", "name", "steps",
+    )  # fmt: skip
 
     def __init__(self, runtime: "VirtualRuntime", coro: Coroutine[Any, Any, T], name: str) -> None:
         self.name = name
@@ -63,7 +87,7 @@ class Task(Generic[T]):
         """How often it has run: its suspensions so far, plus one."""
         self._runtime = runtime
         self._coro = coro
-        self._park: _Park | None = None
+        self._park: Park | None = None
         self._throw: BaseException | None = None
         self._result: Any = None
         self._error: BaseException | None = None
@@ -102,7 +126,7 @@ class Task(Generic[T]):
         except BaseException as error:
             self._end(None, error)
         else:
-            if isinstance(park, _Park):
+            if isinstance(park, Park):
                 park.task = self
                 self._park = park
             else:
@@ -133,7 +157,7 @@ class VirtualWaiter:
 
     def __init__(self, runtime: "VirtualRuntime") -> None:
         self._runtime = runtime
-        self._park = _Park()
+        self._park = Park()
         self._woken = False
 
     def wake(self) -> bool:
@@ -193,6 +217,37 @@ class VirtualRuntime(Awaiting):
             sys.set_asyncgen_hooks(*hooks)
             virtual.remove(self)
 
+    def advance(self, until: float, *, most: int | None = None) -> None:
+        """Run every task and timer up to a virtual time, which it then is. Tasks that wait for longer go on waiting.
+
+        For whoever drives a run from outside, a stretch at a time. Raises `RuntimeError` once tasks have taken more
+        than `most` steps (default None, any number): something then goes round in circles and no time passes.
+        """
+        virtual.append(self)
+        ready, timers = self._ready, self._timers
+        left = INF if most is None else most
+        try:
+            while True:
+                while ready:
+                    self._current = ready.popleft()
+                    self._current.step()
+                    left -= 1
+                    if left < 0:
+                        raise RuntimeError(
+                            f"more than {most:,} steps on the way to {until:g} s, and it is still {self._now:g} s: "
+                            "something goes round in circles"
+                        )
+                if not timers or timers[0][0] > until:
+                    break
+                when, _, timer = heapq.heappop(timers)
+                if timer.callback is not None:
+                    self._now = when
+                    timer.callback()
+            self._now = max(self._now, until)
+        finally:
+            self._current = None
+            virtual.remove(self)
+
     def _end(self, generator: AsyncGenerator[Any, Any]) -> None:
         """Have an async generator that was left half-way come to its end in a task of its own, as other loops do."""
 
@@ -205,9 +260,13 @@ class VirtualRuntime(Awaiting):
     def spawn(self, coro: Coroutine[Any, Any, T], name: str | None = None) -> Task[T]:
         """Start a task; it takes its first step when the current one suspends."""
         task = Task(self, coro, name or f"task-{next(self._order)}")
+        self.start(task)
+        return task
+
+    def start(self, task: Task[Any]) -> None:
+        """Let a new task take its first step when the current one suspends."""
         self._alive[task] = None
         self._ready.append(task)
-        return task
 
     def call_at(self, when: float, callback: Callable[[], None]) -> Timer:
         """Call back at a virtual time; next, if that has passed."""
@@ -238,13 +297,13 @@ class VirtualRuntime(Awaiting):
     async def rest(self, steps: Any, suspended: Any, deadline: float) -> Any:
         if deadline == INF:
             return await resume(steps, suspended)
-        task, reached = self._current, _Deadline()
-        assert task is not None, "only a task of this runtime awaits here"
-        timer = self.call_at(deadline, lambda: task.interrupt(reached))
+        assert self._current is not None, "only a task of this runtime awaits here"
+        timer = _Deadline(self._current)
+        heapq.heappush(self._timers, (max(deadline, self._now), next(self._order), timer))
         try:
             return await resume(steps, suspended)
-        except _Deadline as raised:
-            if raised is not reached:
+        except _Reached as reached:
+            if reached.deadline is not timer:
                 raise  # an outer deadline
             raise Expired from None
         finally:
@@ -252,7 +311,7 @@ class VirtualRuntime(Awaiting):
 
     # -- the scheduler
 
-    def resume(self, park: _Park) -> None:
+    def resume(self, park: Park) -> None:
         """The task that waits here takes its next step soon."""
         task = park.task
         if task is not None and task._park is park:

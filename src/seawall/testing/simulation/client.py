@@ -1,0 +1,91 @@
+"""One simulated client: the real policies, around a wire to the simulated server.
+
+What it runs is `seawall.httpx.AsyncTransport`, with requests and responses of httpx itself; only `httpx.AsyncClient`
+around it is left out, which knows nothing of policies and costs three times as much as all of the rest.
+"""
+
+import types
+from collections.abc import Callable, Generator
+from typing import Any
+
+import httpx
+
+from ..._events import CircuitChanged, Event
+from ..._state import State
+from ..._transport import Policies
+from ...httpx import AsyncTransport
+from .serving import Job, Serving
+from .streams import stream
+from .tally import Tally
+from .traffic import Traffic
+from .world import World
+
+URL = httpx.URL("http://server/")
+HEADERS = httpx.Headers({"host": "server"})
+LENGTH = httpx.Headers({"content-length": "0"})
+NOTHING = httpx.ByteStream(b"")
+
+
+class Wire(httpx.AsyncBaseTransport):
+    """The way to the server: nothing but the server takes time."""
+
+    def __init__(self, serving: Serving) -> None:
+        self.serving = serving
+
+    @types.coroutine
+    def handle_async_request(self, request: httpx.Request) -> Generator[Any, Any, httpx.Response]:
+        request.extensions["visit"].attempted()
+        serving = self.serving
+        job = Job(serving.world._now)
+        serving.submit(job)
+        if job.answer is None:
+            try:
+                yield job
+            except BaseException:
+                job.replica.leave(job)
+                raise
+        answer, headers = job.answer, job.headers
+        if isinstance(answer, str):
+            raise getattr(httpx, answer)(f"simulated {answer}", request=request)
+        assert answer is not None
+        return httpx.Response(answer, headers={**LENGTH, **headers} if headers else LENGTH, stream=NOTHING)
+
+
+class Client:
+    """A transport with policies, who calls through it, and their coin."""
+
+    def __init__(
+        self, traffic: Traffic, group: int, number: int, policies: Policies, wire: Wire, state: State, seed: int
+    ) -> None:
+        self.name = f"{traffic.name} {number}"
+        self.group = group
+        self.number = number
+        self.coin: Callable[[], float] = stream(seed, traffic.name, number, "policies").random
+        self.transport = AsyncTransport(policies, transport=wire, state=state)
+        self._method = traffic.method
+        self._options = dict(traffic.options)
+
+    def request(self, visit: object) -> httpx.Request:
+        """The request of a call, which the wire knows it by."""
+        extensions: dict[str, Any] = {"visit": visit}
+        if self._options:
+            extensions["seawall"] = self._options
+        return httpx.Request(self._method, URL, headers=HEADERS, stream=NOTHING, extensions=extensions)
+
+
+def states(traffic: Traffic, world: World, tally: Tally) -> list[State]:
+    """The state of each client of a group, all the same one if it is shared. Changes of circuits are noted."""
+
+    def watched(whose: str) -> State:
+        state = State()
+
+        def listen(event: Event) -> None:
+            if isinstance(event, CircuitChanged):
+                tally.circuits.append((world.now(), whose, event.old, event.new))
+
+        state.listeners.append(listen)
+        return state
+
+    if traffic.shared:
+        return [watched(traffic.name)] * traffic.clients
+    return [watched(f"{traffic.name} {number}") for number in range(traffic.clients)]

@@ -1,0 +1,162 @@
+"""A scenario played with real policies in virtual time."""
+
+from collections.abc import Callable, Iterator
+from itertools import count, cycle
+
+from ..._errors import StackError
+from ..._state import State
+from ..._transport import Policies
+from .client import Client, Wire, states
+from .result import Result
+from .scenario import Scenario
+from .schedule import INF
+from .serving import Serving
+from .streams import stream
+from .tally import Tally
+from .traffic import Closed, Traffic
+from .visit import Visit
+from .world import World
+
+
+def simulate(scenario: Scenario, policies: Policies = None, *, seed: int = 0) -> Result:
+    """Play a scenario to its end.
+
+        result = simulate(SCENARIOS["stall"], Stack(Retry(3), Timeout(1)), seed=1)
+        result.recovery(), result.amplification
+
+    `policies` as a client takes them: a `Stack`, `Endpoints`, or None for `seawall.standard()`. The same seed gives the
+    same result to the last bit.
+    """
+    simulation = Simulation(scenario, policies, seed=seed)
+    for _ in simulation:
+        pass
+    return simulation.result()
+
+
+class Simulation:
+    """A scenario that can be watched while it is played.
+
+        simulation = Simulation(scenario, policies, seed=1)
+        for second in simulation:         # goes on by one virtual second at a time
+            print(f"{second:g} s of at most {simulation.length:g} s")
+        simulation.result()
+
+    It may be left at any time; `result()` is then partial, and says so. Ends once every call has ended, at the latest
+    `drain` seconds after the scenario's duration. Raises `RuntimeError` if a stack repeats without end or lets no time
+    pass, and whatever a policy raises that is no error of a transport.
+    """
+
+    def __init__(self, scenario: Scenario, policies: Policies = None, *, seed: int = 0) -> None:
+        if not isinstance(scenario, Scenario):
+            raise TypeError(f"a simulation plays a Scenario, not {scenario!r}")
+        if isinstance(seed, bool) or not isinstance(seed, int):
+            raise TypeError(f"seed must be a whole number, not {seed!r}")
+        self.scenario = scenario
+        self.seed = seed
+        self.length = scenario.duration + scenario.drain
+        self._world = World(seed=seed)
+        self._tally = Tally()
+        self._serving = Serving(scenario.server, self._world, self._tally, seed)
+        self._worked = 0.0
+        self._clients: list[list[Client]] = []
+        self._states: list[State] = []
+        for group, traffic in enumerate(scenario.traffic):
+            known, wire = states(traffic, self._world, self._tally), Wire(self._serving)
+            self._states += known[:1] if traffic.shared else known
+            try:
+                clients = [Client(traffic, group, n, policies, wire, state, seed) for n, state in enumerate(known)]
+            except StackError as error:
+                error.add_note(f"in the stack of {traffic.name!r}, scenario {scenario.name!r}")
+                raise
+            self._clients.append(clients)
+        for group in range(len(scenario.traffic)):
+            self._begin(group)
+
+    @property
+    def now(self) -> float:
+        """Virtual seconds played so far."""
+        return self._world.now()
+
+    def __iter__(self) -> Iterator[float]:
+        world, duration = self._world, self.scenario.duration
+        while world.now() < self.length and (world.now() < duration or world._alive):
+            end = min(float(int(world.now()) + 1), self.length)
+            self._tally.open_bin()
+            world.through(end)
+            self._sample()
+            yield end
+
+    def result(self) -> Result:
+        """What was measured so far."""
+        return Result(self.scenario, self.seed, self.now, self._tally)
+
+    def _begin(self, group: int) -> None:
+        """Have a group's calls made."""
+        traffic: Traffic = self.scenario.traffic[group]
+        arrivals, clients = traffic.arrivals, self._clients[group]
+        if isinstance(arrivals, Closed):
+            think = arrivals.think.draws(stream(self.seed, traffic.name, "thinking"))
+            for user in range(arrivals.users):
+                self._user(traffic, clients[user % len(clients)], arrivals, think)
+            return
+        callers = self._callers(traffic, clients)
+        times = arrivals.times(stream(self.seed, traffic.name, "arrivals"))
+        due = next(times, INF)
+
+        def arrive() -> None:
+            nonlocal due
+            now = due
+            while due == now:
+                self._visit(traffic, next(callers))
+                due = next(times, INF)
+            self._at(due, arrive)
+
+        self._at(due, arrive)
+
+    def _callers(self, traffic: Traffic, clients: list[Client]) -> Iterator[Client]:
+        """Who makes the next call of a group."""
+        if traffic.arrivals.in_turn:
+            return cycle(clients)
+        chance = stream(self.seed, traffic.name, "clients").random
+        return (clients[int(chance() * len(clients))] for _ in count())
+
+    def _user(self, traffic: Traffic, client: Client, closed: Closed, think: Callable[[], float]) -> None:
+        """One user, who thinks, calls, and begins again."""
+
+        def think_first(answered: bool) -> None:
+            pause = think()
+            self._at(self.now + (pause if answered else max(pause, closed.after_failure)), call)
+
+        def call() -> None:
+            self._visit(traffic, client, think_first)
+
+        think_first(True)
+
+    def _visit(self, traffic: Traffic, client: Client, then: Callable[[bool], None] | None = None) -> None:
+        """A client makes a call."""
+        visit = Visit(self._world, client, self._tally.calls, then)
+        self._world.start(visit)
+        if traffic.patience is not None:
+            self._world.call_at(self.now + traffic.patience, visit.cancel)
+
+    def _at(self, when: float, callback: Callable[[], None]) -> None:
+        """Go on at a time, unless no calls are made any more."""
+        if when < self.scenario.duration:
+            self._world.call_at(when, callback)
+
+    def _sample(self) -> None:
+        """A second ends: note how things stand."""
+        tally, replicas = self._tally, self._serving.replicas
+        worked = sum(replica.worked() for replica in replicas)
+        tally.busy.append(worked - self._worked)
+        self._worked = worked
+        tally.slots.append(sum(replica.slots for replica in replicas))
+        tally.waiting.append(sum(len(replica.line) for replica in replicas))
+        shown: dict[str, float] = {}
+        for state in self._states:
+            for entry in state.snapshot():
+                for name, value in entry.items():
+                    if isinstance(value, int | float) and not isinstance(value, bool):
+                        what = f"{entry['name'] or entry['policy']}.{name}"
+                        shown[what] = shown.get(what, 0.0) + value
+        tally.states.append(shown)
