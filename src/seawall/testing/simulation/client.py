@@ -10,15 +10,12 @@ from typing import Any
 
 import httpx
 
-from ..._events import CircuitChanged, Event
 from ..._state import State
 from ..._transport import Policies
 from ...httpx import AsyncTransport
 from .serving import Job, Serving
 from .streams import stream
-from .tally import Tally
 from .traffic import Traffic
-from .world import World
 
 URL = httpx.URL("http://server/")
 HEADERS = httpx.Headers({"host": "server"})
@@ -71,21 +68,3 @@ class Client:
         if self._options:
             extensions["seawall"] = self._options
         return httpx.Request(self._method, URL, headers=HEADERS, stream=NOTHING, extensions=extensions)
-
-
-def states(traffic: Traffic, world: World, tally: Tally) -> list[State]:
-    """The state of each client of a group, all the same one if it is shared. Changes of circuits are noted."""
-
-    def watched(whose: str) -> State:
-        state = State()
-
-        def listen(event: Event) -> None:
-            if isinstance(event, CircuitChanged):
-                tally.circuits.append((world.now(), whose, event.old, event.new))
-
-        state.listeners.append(listen)
-        return state
-
-    if traffic.shared:
-        return [watched(traffic.name)] * traffic.clients
-    return [watched(f"{traffic.name} {number}") for number in range(traffic.clients)]

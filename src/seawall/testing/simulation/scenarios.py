@@ -1,4 +1,4 @@
-"""Scenarios of overload: ten ways in which a server gets into trouble, as data.
+"""Scenarios of overload: ways in which a server gets into trouble, as data.
 
 Most share one server, which is what makes overload stick: 50 slots, 100 ms of service on average (500 requests a
 second), a line without bound, and no notice of clients that have gone. Twenty clients offer 400 requests a second in
@@ -30,7 +30,7 @@ def overload(
     queue_seconds: float | None = None,
     duration: float = DURATION,
 ) -> Scenario:
-    """The stall, spike, outage, brownout or a level of errors, in a variant of its own.
+    """The calm, stall, spike, outage, brownout or a level of errors, in a variant of its own.
 
         overload("stall", load=0.9, clients=200)
 
@@ -55,6 +55,8 @@ def overload(
         about = "For a minute half of the server's slots are gone."
         fault = BEGIN, BEGIN + 60
         server = replace(server, slots=Schedule.during(*fault, SLOTS / 2, usually=SLOTS))
+    elif name == "calm":
+        about, fault = "Nothing goes wrong.", None
     elif name in ("errors", "errors-1"):
         share = 0.1 if name == "errors" else 0.01
         about = f"{share:.0%} of the requests fail, at random, all the time."
@@ -73,7 +75,7 @@ def overload(
     )
 
 
-FAMILY = ("stall", "spike", "outage", "brownout", "errors", "errors-1")
+FAMILY = ("calm", "stall", "spike", "outage", "brownout", "errors", "errors-1")
 """What `overload` knows."""
 
 
@@ -134,7 +136,7 @@ def _herd() -> Scenario:
 def _tenants(load: float) -> Scenario:
     def of(name: str, share: float, priority: int) -> Traffic:
         options = {"tenant": name, "priority": priority}
-        return Traffic(name=name, arrivals=Poisson(share * load * CAPACITY), clients=1, options=options)
+        return Traffic(name=name, arrivals=Poisson(share * load * CAPACITY), clients=1, state="one", options=options)
 
     return Scenario(
         name=f"tenants-{load:g}",
@@ -173,4 +175,4 @@ _ALL = [
     *(_coalesce(trouble) for trouble in ("cancelled", "slow", "failing")),
 ]
 SCENARIOS: Mapping[str, Scenario] = MappingProxyType({scenario.name: scenario for scenario in _ALL})
-"""Every scenario by its name. `overload` makes variants of the first six."""
+"""Every scenario by its name. `overload` makes variants of the first seven."""

@@ -57,13 +57,16 @@ class Replica:
         self.slowdown = 1.0
         self._worked = 0.0  # slot-seconds until `_since`
         self._since = 0.0
+        self._had = 0.0  # slot-seconds until `_resized`
+        self._resized = 0.0
 
     def worked(self) -> float:
         """Slot-seconds in which it was busy until now."""
-        now = self.world.now()
-        self._worked += self.busy * (now - self._since)
-        self._since = now
-        return self._worked
+        return self._worked + self.busy * (self.world.now() - self._since)
+
+    def had(self) -> float:
+        """Slot-seconds that it had until now."""
+        return self._had + self.slots * (self.world.now() - self._resized)
 
     def submit(self, job: Job) -> bool:
         """Take a job. False if the line is full."""
@@ -107,6 +110,9 @@ class Replica:
 
     def resize(self, slots: float) -> None:
         """Another number of slots. What is being served stays."""
+        if self.slots < INF:
+            self._had = self.had()
+        self._resized = self.world.now()
         self.slots = slots
         self._refill()
 

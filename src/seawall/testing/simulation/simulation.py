@@ -4,9 +4,10 @@ from collections.abc import Callable, Iterator
 from itertools import count, cycle
 
 from ..._errors import StackError
+from ..._events import CircuitChanged, Event
 from ..._state import State
 from ..._transport import Policies
-from .client import Client, Wire, states
+from .client import Client, Wire
 from .result import Result
 from .scenario import Scenario
 from .schedule import INF
@@ -57,12 +58,11 @@ class Simulation:
         self._world = World(seed=seed)
         self._tally = Tally()
         self._serving = Serving(scenario.server, self._world, self._tally, seed)
-        self._worked = 0.0
+        self._worked = self._had = 0.0
         self._clients: list[list[Client]] = []
-        self._states: list[State] = []
+        self._states: dict[str, State] = {}
         for group, traffic in enumerate(scenario.traffic):
-            known, wire = states(traffic, self._world, self._tally), Wire(self._serving)
-            self._states += known[:1] if traffic.shared else known
+            known, wire = [self._state(traffic, n) for n in range(traffic.clients)], Wire(self._serving)
             try:
                 clients = [Client(traffic, group, n, policies, wire, state, seed) for n, state in enumerate(known)]
             except StackError as error:
@@ -89,6 +89,20 @@ class Simulation:
     def result(self) -> Result:
         """What was measured so far."""
         return Result(self.scenario, self.seed, self.now, self._tally)
+
+    def _state(self, traffic: Traffic, number: int) -> State:
+        """The state of a client, which may have been made for another. Changes of its circuits are noted."""
+        whose = f"{traffic.name} {number}" if traffic.state is None else traffic.state
+        if whose not in self._states:
+            state, world, circuits = State(), self._world, self._tally.circuits
+
+            def listen(event: Event) -> None:
+                if isinstance(event, CircuitChanged):
+                    circuits.append((world.now(), whose, event.old, event.new))
+
+            state.listeners.append(listen)
+            self._states[whose] = state
+        return self._states[whose]
 
     def _begin(self, group: int) -> None:
         """Have a group's calls made."""
@@ -147,13 +161,13 @@ class Simulation:
     def _sample(self) -> None:
         """A second ends: note how things stand."""
         tally, replicas = self._tally, self._serving.replicas
-        worked = sum(replica.worked() for replica in replicas)
+        worked, had = sum(replica.worked() for replica in replicas), sum(replica.had() for replica in replicas)
         tally.busy.append(worked - self._worked)
-        self._worked = worked
-        tally.slots.append(sum(replica.slots for replica in replicas))
+        tally.slots.append(had - self._had if had < INF else INF)
+        self._worked, self._had = worked, had
         tally.waiting.append(sum(len(replica.line) for replica in replicas))
         shown: dict[str, float] = {}
-        for state in self._states:
+        for state in self._states.values():
             for entry in state.snapshot():
                 for name, value in entry.items():
                     if isinstance(value, int | float) and not isinstance(value, bool):

@@ -58,7 +58,7 @@ class Tally:
         self.busy = array("d")
         """Slot-seconds in which it served, within each second."""
         self.slots = array("d")
-        """Slots at the end of the second, of all replicas."""
+        """Slot-seconds that it had, all replicas together."""
         self.waiting = array("I")
         """Requests in the server's line at the end of the second, those of clients that have gone included."""
         self.states: list[dict[str, float]] = []

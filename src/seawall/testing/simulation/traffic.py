@@ -121,7 +121,7 @@ class Traffic:
     - `name` (default "traffic").
     - `arrivals`: when they call, all together.
     - `clients` (default 20, at least 1): each with a transport and a `State` of its own.
-    - `shared` (default False): one `State` for all of the group.
+    - `state` (default None): the name of a `State` that they share, also with groups that give the same name.
     - `options` (default none): Seawall's options of each call, such as priority or tenant.
     - `method` (default "GET").
     - `patience` (default None): seconds, above 0, after which the caller cancels the call.
@@ -130,7 +130,7 @@ class Traffic:
     arrivals: Arrivals
     name: str = "traffic"
     clients: int = 20
-    shared: bool = False
+    state: str | None = None
     options: Mapping[str, object] = field(default_factory=dict)
     method: str = "GET"
     patience: float | None = None
@@ -141,7 +141,7 @@ class Traffic:
         if not isinstance(self.name, str) or not self.name:
             raise ValueError(f"Traffic: name must be a non-empty string, not {self.name!r}")
         _check.integer("Traffic", "clients", self.clients, least=1)
-        _check.flag("Traffic", "shared", self.shared)
+        _check.name("Traffic", self.state)
         _options.effective(self.options)
         _check.methods("Traffic", "method", (self.method,))
         _check.number("Traffic", "patience", self.patience, above=0, optional=True)

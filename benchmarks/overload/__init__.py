@@ -1,0 +1,1 @@
+"""Behaviour under overload: Seawall and published algorithms in simulated time."""
