@@ -9,6 +9,7 @@ import pytest
 import seawall
 import seawall.httpx
 import seawall.testing
+import seawall.testing.simulation
 
 REFERENCE = Path(__file__).parents[1] / "docs" / "reference"
 MODULE = re.compile(r"^\.\. currentmodule:: (\S+)$", re.MULTILINE)
@@ -16,7 +17,13 @@ ENTRY = re.compile(r"^\.\. auto\w+:: (\w+)", re.MULTILINE)
 
 
 @pytest.mark.parametrize(
-    ("name", "module"), [("seawall", seawall), ("seawall.httpx", seawall.httpx), ("seawall.testing", seawall.testing)]
+    ("name", "module"),
+    [
+        ("seawall", seawall),
+        ("seawall.httpx", seawall.httpx),
+        ("seawall.testing", seawall.testing),
+        ("seawall.testing.simulation", seawall.testing.simulation),
+    ],
 )
 def test_every_public_name_is_in_the_reference(name: str, module: Any) -> None:
     """What a module exports, and nothing else, has an entry under that module's name."""

@@ -15,6 +15,7 @@ import seawall
 import seawall.httpx
 import seawall.httpx2
 import seawall.testing
+import seawall.testing.simulation
 from seawall import (
     CircuitBreaker,
     ConcurrencyLimit,
@@ -35,6 +36,10 @@ EXPORTS = """
     Event GaveUp IdempotencyKey Next OptionError Paused Policy QueueFull ReadBody Rejected Report Retry RetryBudget
     RetryScheduled SeawallError Stack StackError State Throttle TimedOut Timeout WaitTooLong full_jitter options report
     standard
+"""
+SIMULATION = """
+    OUTCOMES SCENARIOS Arrivals Bursts Calls Closed Constant Distribution Empirical Exponential Lognormal Poisson Quota
+    Result Scenario Schedule Server Simulation Sometimes Tally Trace Traffic overload simulate
 """
 STATUSES = frozenset({408, 429, 500, 502, 503, 504, 520, 521, 522, 523, 524, 529})
 METHODS = frozenset({"GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE", "QUERY"})
@@ -172,7 +177,14 @@ def test_seawall_testing_exports_exactly_its_public_names() -> None:
     )
 
 
-@pytest.mark.parametrize("module", [seawall, seawall.httpx, seawall.testing], ids=lambda m: m.__name__)
+def test_seawall_testing_simulation_exports_exactly_its_public_names() -> None:
+    """`seawall.testing.simulation.__all__` is the documented simulator."""
+    assert sorted(seawall.testing.simulation.__all__) == sorted(SIMULATION.split())
+
+
+@pytest.mark.parametrize(
+    "module", [seawall, seawall.httpx, seawall.testing, seawall.testing.simulation], ids=lambda m: m.__name__
+)
 def test_everything_public_has_a_docstring(module: Any) -> None:
     """Every public class, function and public method defined by Seawall says what it does."""
     undocumented = []

@@ -282,6 +282,37 @@ def test_a_timer_can_be_cancelled() -> None:
     assert seen == [10, 12]
 
 
+def test_a_run_can_be_driven_from_outside() -> None:
+    """`advance` runs what comes before a time, which it then is; the rest waits for the next stretch."""
+    runtime, seen = VirtualRuntime(), []
+
+    async def worker() -> None:
+        for _ in range(3):
+            await runtime.sleep(1)
+            seen.append(runtime.now())
+
+    runtime.spawn(worker())
+    runtime.advance(2)
+    assert (seen, runtime.now()) == ([1], 2)
+    runtime.advance(2.5)
+    assert (seen, runtime.now()) == ([1, 2], 2.5)
+    runtime.advance(10)
+    assert (seen, runtime.now()) == ([1, 2, 3], 10)
+
+
+def test_a_run_that_goes_round_in_circles_is_stopped() -> None:
+    """`advance(most=...)` is an error once tasks have taken so many steps."""
+    runtime = VirtualRuntime()
+
+    async def restless() -> None:
+        while True:
+            await runtime.sleep(0)
+
+    runtime.spawn(restless())
+    with pytest.raises(RuntimeError, match=r"more than 100 steps on the way to 5 s, and it is still 0 s: something"):
+        runtime.advance(5, most=100)
+
+
 # -- scripted servers
 
 

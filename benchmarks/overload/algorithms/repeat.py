@@ -69,8 +69,8 @@ class FinagleBudget:
 class TokenBucket:
     """Retries paid for by successes.
 
-    Source: the retry quota of the AWS SDKs' "standard" mode, in its 2026 values: 500 tokens, 14 for a retry, 1 earned by
-    a call that succeeds at once; a retry that succeeds gives its own back (`refund`).
+    Source: the retry quota of the AWS SDKs' "standard" mode, in its 2026 values: 500 tokens, 14 for a retry, 1 earned
+    by a call that succeeds at once; a retry that succeeds gives its own back (`refund`).
     """
 
     def __init__(self, capacity: float, cost: float, earned: float, *, refund: bool) -> None:

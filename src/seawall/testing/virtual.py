@@ -218,7 +218,7 @@ class VirtualRuntime(Awaiting):
             virtual.remove(self)
 
     def advance(self, until: float, *, most: int | None = None) -> None:
-        """Run every task and timer up to a virtual time, which it then is. Tasks that wait for longer go on waiting.
+        """Run every task and timer before a virtual time, which it then is. What waits for longer goes on waiting.
 
         For whoever drives a run from outside, a stretch at a time. Raises `RuntimeError` once tasks have taken more
         than `most` steps (default None, any number): something then goes round in circles and no time passes.
@@ -237,7 +237,7 @@ class VirtualRuntime(Awaiting):
                             f"more than {most:,} steps on the way to {until:g} s, and it is still {self._now:g} s: "
                             "something goes round in circles"
                         )
-                if not timers or timers[0][0] > until:
+                if not timers or timers[0][0] >= until:
                     break
                 when, _, timer = heapq.heappop(timers)
                 if timer.callback is not None:

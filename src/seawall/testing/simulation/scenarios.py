@@ -7,7 +7,6 @@ all, and wait 1 s for an answer.
 
 from collections.abc import Mapping
 from dataclasses import replace
-from types import MappingProxyType
 
 from .distributions import Constant, Exponential, Lognormal, Sometimes
 from .quota import Quota
@@ -174,5 +173,5 @@ _ALL = [
     *(_tenants(load) for load in (0.95, 1.05)),
     *(_coalesce(trouble) for trouble in ("cancelled", "slow", "failing")),
 ]
-SCENARIOS: Mapping[str, Scenario] = MappingProxyType({scenario.name: scenario for scenario in _ALL})
+SCENARIOS: Mapping[str, Scenario] = {scenario.name: scenario for scenario in _ALL}
 """Every scenario by its name. `overload` makes variants of the first seven."""

@@ -32,7 +32,7 @@ class World(VirtualRuntime):
         return task.coin() if isinstance(task, CoinTask) else self._coin.random()
 
     def through(self, until: float) -> None:
-        """Run up to a virtual time. What policies log of simulated calls is not logged, thousands of times a second."""
+        """Run what comes before a virtual time. What policies would log, thousands of times a second, is not logged."""
         disabled, logger.disabled = logger.disabled, True
         try:
             self.advance(until, most=STEPS)
