@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from math import cos, exp, log, log1p, pi, sqrt
+from math import cos, exp, fsum, log, log1p, pi, sqrt
 from random import Random
 
 from ... import _check
@@ -105,7 +105,7 @@ class Empirical(Distribution):
 
     @property
     def mean(self) -> float:
-        return sum(self.samples) / len(self.samples)
+        return fsum(self.samples) / len(self.samples)
 
     def draws(self, coin: Random) -> Draw:
         samples, random, count = self.samples, coin.random, len(self.samples)

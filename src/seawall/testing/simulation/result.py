@@ -4,6 +4,7 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import accumulate
+from math import fsum
 from typing import Any
 
 from .scenario import Scenario
@@ -201,4 +202,4 @@ class Result:
     @staticmethod
     def _sum(bins: Sequence[float], begin: float, end: float) -> float:
         """Of the whole seconds within a stretch of time."""
-        return sum(bins[int(begin) : None if end == INF else int(end)])
+        return fsum(bins[int(begin) : None if end == INF else int(end)])

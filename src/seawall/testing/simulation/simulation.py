@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from itertools import count, cycle
+from math import fsum
 
 from ..._errors import StackError
 from ..._events import CircuitChanged, Event
@@ -82,8 +83,10 @@ class Simulation:
         while world.now() < self.length and (world.now() < duration or world._alive):
             end = min(float(int(world.now()) + 1), self.length)
             self._tally.open_bin()
-            world.through(end)
-            self._sample()
+            try:
+                world.through(end)
+            finally:  # also of a second that was interrupted
+                self._sample()
             yield end
 
     def result(self) -> Result:
@@ -161,7 +164,8 @@ class Simulation:
     def _sample(self) -> None:
         """A second ends: note how things stand."""
         tally, replicas = self._tally, self._serving.replicas
-        worked, had = sum(replica.worked() for replica in replicas), sum(replica.had() for replica in replicas)
+        # exactly: what `sum` makes of floats is not the same on every Python
+        worked, had = fsum(replica.worked() for replica in replicas), fsum(replica.had() for replica in replicas)
         tally.busy.append(worked - self._worked)
         tally.slots.append(had - self._had if had < INF else INF)
         self._worked, self._had = worked, had
