@@ -13,7 +13,7 @@ from .quota import Quota
 from .scenario import Scenario
 from .schedule import Schedule
 from .server import Server
-from .traffic import Bursts, Closed, Poisson, Traffic
+from .traffic import Bursts, Closed, Poisson, Trace, Traffic
 
 SLOTS, SERVICE = 50, 0.1
 CAPACITY = SLOTS / SERVICE
@@ -123,9 +123,9 @@ def _stragglers(*, slow: bool) -> Scenario:
 def _herd() -> Scenario:
     return Scenario(
         name="herd",
-        about="A thousand clients call at once for a quota of 100 a second, and each is told to come back in 5 s.",
+        about="A thousand clients call within 50 ms for a quota of 100 a second; each is told to come back in 5 s.",
         server=Server(slots=None, service=Constant(0.01), quota=Quota(rate=100, burst=20, retry_after=5)),
-        traffic=[Traffic(arrivals=Bursts(size=1000), clients=1000)],
+        traffic=[Traffic(arrivals=Trace([n * 0.05 / 1000 for n in range(1000)]), clients=1000)],
         duration=1.0,
         drain=600.0,
         attempts=1000,
