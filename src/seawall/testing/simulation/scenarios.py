@@ -79,13 +79,14 @@ FAMILY = ("calm", "stall", "spike", "outage", "brownout", "errors", "errors-1")
 
 
 def _collapse() -> Scenario:
+    rise = [(BEGIN + second, 48 + 8 * second) for second in range(5)]  # to 80, and five seconds at that
     return Scenario(
         name="collapse",
-        about="A server that slows down with what it has to do is offered twice as much for five seconds.",
+        about="A server that slows down with what it has to do is offered more and more, up to twice as much for 5 s.",
         server=Server(slots=None, service=Constant(1.0), per_concurrent=0.01),
-        traffic=[Traffic(arrivals=Poisson(Schedule.during(BEGIN, BEGIN + 5, 80, usually=40)))],
+        traffic=[Traffic(arrivals=Poisson(Schedule(40, [*rise, (BEGIN + 9, 40)])))],
         duration=DURATION,
-        fault=(BEGIN, BEGIN + 5),
+        fault=(BEGIN, BEGIN + 9),
         attempt_timeout=3.0,
     )
 
