@@ -11,6 +11,7 @@ on a clock that jumps, and gives a `Result`. The same seed gives the same result
 """
 
 from .distributions import Constant, Distribution, Empirical, Exponential, Lognormal, Sometimes
+from .files import read_scenario, scenario_toml
 from .quota import Quota
 from .result import Result
 from .scenario import Scenario
@@ -45,5 +46,7 @@ __all__ = [
     "Trace",
     "Traffic",
     "overload",
+    "read_scenario",
+    "scenario_toml",
     "simulate",
 ]

@@ -17,8 +17,6 @@ from .serving import Job, Serving
 from .streams import stream
 from .traffic import Traffic
 
-URL = httpx.URL("http://server/")
-HEADERS = httpx.Headers({"host": "server"})
 LENGTH = httpx.Headers({"content-length": "0"})
 NOTHING = httpx.ByteStream(b"")
 
@@ -60,6 +58,8 @@ class Client:
         self.coin: Callable[[], float] = stream(seed, traffic.name, number, "policies").random
         self.transport = AsyncTransport(policies, transport=wire, state=state)
         self._method = traffic.method
+        self._url = httpx.URL(traffic.url)
+        self._headers = httpx.Headers({"host": self._url.netloc.decode("ascii")})
         self._options = dict(traffic.options)
 
     def request(self, visit: object) -> httpx.Request:
@@ -67,4 +67,4 @@ class Client:
         extensions: dict[str, Any] = {"visit": visit}
         if self._options:
             extensions["seawall"] = self._options
-        return httpx.Request(self._method, URL, headers=HEADERS, stream=NOTHING, extensions=extensions)
+        return httpx.Request(self._method, self._url, headers=self._headers, stream=NOTHING, extensions=extensions)

@@ -96,6 +96,17 @@ class Result:
         ordered = self.latencies(begin, end, group)
         return ordered[min(len(ordered) - 1, int(quantile * len(ordered)))] if ordered else None
 
+    def latency_over_time(
+        self, quantile: float, seconds: int = 1, group: int | None = None
+    ) -> list[float | None]:
+        """The same for the calls made in each second, or in each so many of them, from the first on."""
+        calls = self.tally.calls
+        bins: list[list[float]] = [[] for _ in range(0, len(self.tally.attempts), seconds)]
+        for number in calls.within(group=group):
+            if calls.outcome[number] == ANSWERED:
+                bins[int(calls.begun[number]) // seconds].append(calls.ended[number] - calls.begun[number])
+        return [sorted(took)[min(len(took) - 1, int(quantile * len(took)))] if took else None for took in bins]
+
     def fairness(self, group: int | None = None) -> float:
         """Jain's index of what clients were answered: 1 if all alike, 1/n if one of n got everything."""
         calls, counts = self.tally.calls, dict.fromkeys(self._clients(group), 0)
@@ -114,17 +125,23 @@ class Result:
 
     def peak_amplification(self, seconds: int = 5) -> float:
         """The most attempts for each call made, in any so many seconds in which calls were made all the time."""
+        known = [value for value in self.amplifications(seconds) if value is not None]
+        return max(known, default=self.amplification)
+
+    def amplifications(self, seconds: int = 5) -> list[float | None]:
+        """At each second, attempts for each call made in the last so many seconds.
+
+        None before there were so many, where no calls were made in them, and when none are made any more.
+        """
         calls = [0, *accumulate(self.offered())]
         attempts = [0, *accumulate(self.tally.attempts)]
         last = int(min(self.at, self.scenario.duration))
-        return max(
-            (
-                (attempts[end] - attempts[end - seconds]) / (calls[end] - calls[end - seconds])
-                for end in range(seconds, last + 1)
-                if calls[end] > calls[end - seconds]
-            ),
-            default=self.amplification,
-        )
+        return [
+            (attempts[end] - attempts[end - seconds]) / (calls[end] - calls[end - seconds])
+            if seconds <= end <= last and calls[end] > calls[end - seconds]
+            else None
+            for end in range(1, len(calls))
+        ]
 
     def waste(self, begin: float = 0.0, end: float = INF) -> float:
         """The share of the service which ended in a stretch of time that was for clients who had gone."""

@@ -6,9 +6,15 @@ from math import log
 from random import Random
 from typing import ClassVar
 
+import httpx
+
 from ... import _check, _options
 from .distributions import Constant, Distribution
 from .schedule import Schedule
+
+
+SERVER = "http://server/"
+"""Where requests go if nothing else is said."""
 
 
 class Arrivals:
@@ -123,7 +129,8 @@ class Traffic:
     - `clients` (default 20, at least 1): each with a transport and a `State` of its own.
     - `state` (default None): the name of a `State` that they share, also with groups that give the same name.
     - `options` (default none): Seawall's options of each call, such as priority or tenant.
-    - `method` (default "GET").
+    - `method` (default "GET"), and `url` (default "http://server/"): of each request. The simulated server answers any;
+      an `Endpoints` chooses its stack by them.
     - `patience` (default None): seconds, above 0, after which the caller cancels the call.
     """
 
@@ -133,6 +140,7 @@ class Traffic:
     state: str | None = None
     options: Mapping[str, object] = field(default_factory=dict)
     method: str = "GET"
+    url: str = SERVER
     patience: float | None = None
 
     def __post_init__(self) -> None:
@@ -144,4 +152,16 @@ class Traffic:
         _check.name("Traffic", self.state)
         _options.effective(self.options)
         _check.methods("Traffic", "method", (self.method,))
+        _check_url(self.url)
         _check.number("Traffic", "patience", self.patience, above=0, optional=True)
+
+
+def _check_url(url: object) -> None:
+    if not isinstance(url, str):
+        raise TypeError(f"Traffic: url must be a string, not {url!r}")
+    try:
+        parsed = httpx.URL(url)
+    except httpx.InvalidURL as error:
+        raise ValueError(f"Traffic: url must be such as {SERVER}, not {url!r} ({error})") from None
+    if parsed.scheme not in ("http", "https") or not parsed.host:
+        raise ValueError(f"Traffic: url must be such as {SERVER}, not {url!r}")
