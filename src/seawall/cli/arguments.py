@@ -8,15 +8,19 @@ import argparse
 import math
 import re
 from collections.abc import Callable, Sequence
-from typing import Protocol
+from pathlib import Path
+from typing import Any, Protocol
 
 import httpx
 
 import seawall
+from seawall.testing.simulation import SCENARIOS, Scenario, read_scenario, scenario_toml
+from seawall.testing.simulation.files import near
 
 from .demo import Demo
 from .get import Get, Header
-from .redaction import redacted
+from .redaction import printable, redacted
+from .simulation import Simulate
 
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110, 5.6.2: methods and header names
 _ALLOWED = "letters, digits and !#$%&'*+-.^_`|~"
@@ -34,6 +38,16 @@ def parse(argv: Sequence[str] | None) -> Command:
     given = _parser().parse_args(argv)
     if given.command == "demo":
         return Demo(given.requests, given.concurrency, given.duration, given.seed)
+    if given.command == "simulate":
+        return Simulate(
+            config=given.config,
+            against=tuple(given.against),
+            scenario=given.scenario[0],
+            source=given.scenario[1:],
+            url=None if given.url is None else str(given.url),
+            seed=given.seed,
+            html=given.html,
+        )
     return Get(
         urls=tuple(given.urls),
         method=given.method,
@@ -61,6 +75,11 @@ def _parser() -> argparse.ArgumentParser:
     _add_get(
         commands.add_parser(
             "get", help="send requests through the standard stack, show what happened", allow_abbrev=False
+        )
+    )
+    _add_simulate(
+        commands.add_parser(
+            "simulate", help="a stack of yours and a server in trouble, in virtual time", allow_abbrev=False
         )
     )
     return parser
@@ -113,6 +132,84 @@ def _add_get(get: argparse.ArgumentParser) -> None:
     )
     get.add_argument("-L", "--follow", action="store_true", help="follow redirects")
     get.add_argument("--json", action="store_true", help="one JSON object per URL, a line each")
+
+
+def _add_simulate(simulate: argparse.ArgumentParser) -> None:
+    simulate.description = (
+        "Plays what happens to a server in trouble, in virtual time, with the real policies of a stack of yours. "
+        "Exit status: 0, 1 if a stack cannot go on, 2 for bad usage, 130 after Ctrl-C, which leaves a partial report."
+    )
+    simulate.add_argument(
+        "config",
+        metavar="CONFIG",
+        help="module:name of a Stack, of Endpoints, or of a function that returns one; modules are also looked for in "
+        "the current directory. Or standard, which is seawall.standard(), bare or naive",
+    )
+    chosen = simulate.add_mutually_exclusive_group()
+    chosen.add_argument(
+        "--scenario", type=_scenario, default=_scenario("stall"), metavar="NAME", help="what happens (stall); see --list"
+    )
+    chosen.add_argument(
+        "--scenario-file", type=_scenario_file, dest="scenario", metavar="FILE", help="the same, from a TOML file"
+    )
+    simulate.add_argument(
+        "--against",
+        action="append",
+        default=[],
+        metavar="CONFIG",
+        help="another to compare with: bare (httpx by itself), naive (attempts with full jitter, no budget), standard, or "
+        "module:name; may be given several times",
+    )
+    simulate.add_argument(
+        "--url", type=_url, metavar="URL", help="what is requested: an Endpoints chooses its stack by it"
+    )
+    simulate.add_argument("--seed", type=_whole(0, 2**63), default=0, metavar="N", help="of all chance (%(default)s)")
+    simulate.add_argument("--html", type=Path, metavar="FILE", help="write a report with plots to this file")
+    simulate.add_argument("--list", action=_List, help="list the scenarios and exit")
+    simulate.add_argument("--show", action=_Show, metavar="NAME", help="print a scenario as a TOML file and exit")
+
+
+class _List(argparse.Action):
+    """Prints the scenarios, as --version prints the version."""
+
+    def __init__(self, option_strings: Sequence[str], dest: str, **settings: Any) -> None:
+        super().__init__(option_strings, dest, nargs=0, **settings)
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
+        for name, scenario in SCENARIOS.items():
+            print(f"{name:18} {scenario.about}")
+        parser.exit()
+
+
+class _Show(argparse.Action):
+    """Prints a scenario's file."""
+
+    def __call__(self, parser: argparse.ArgumentParser, namespace: object, name: Any, option: str | None = None) -> None:
+        try:
+            scenario = _scenario(name)[0]
+        except argparse.ArgumentTypeError as error:
+            raise argparse.ArgumentError(self, str(error)) from None
+        print(scenario_toml(scenario), end="")
+        parser.exit()
+
+
+_Chosen = tuple[Scenario, str, str]
+"""A scenario, and the arguments that chose it."""
+
+
+def _scenario(given: str) -> _Chosen:
+    if given not in SCENARIOS:
+        raise argparse.ArgumentTypeError(f"no scenario is called {given!r}; there are {near(given, SCENARIOS)}")
+    return SCENARIOS[given], "--scenario", given
+
+
+def _scenario_file(given: str) -> _Chosen:
+    try:
+        return read_scenario(given), "--scenario-file", given
+    except OSError as error:
+        raise argparse.ArgumentTypeError(f"{given!r} cannot be read: {error.strerror}") from None
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(printable(str(error))) from None
 
 
 def _whole(low: int, high: int) -> Callable[[str], int]:

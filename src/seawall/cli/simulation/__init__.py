@@ -1,0 +1,5 @@
+"""`seawall simulate`: a stack of yours against a scenario, in virtual time."""
+
+from .command import Simulate
+
+__all__ = ["Simulate"]

@@ -1,0 +1,116 @@
+"""All contenders play one scenario at once, a virtual second at a time: wherever it is left, they compare."""
+
+import gc
+import signal
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from types import FrameType
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+from seawall.testing.simulation import Result, Scenario, Simulation
+
+from .contenders import Contender, Unusable, told
+
+LONGEST = 86_400.0
+"""Virtual seconds that a scenario may last: a day. What one second may do is bounded by the simulator."""
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """What was played, the user's own stack first."""
+
+    scenario: Scenario
+    seed: int
+    contenders: Sequence[Contender]
+    results: Sequence[Result]
+    stopped: str | None
+    """Why it did not come to its end, in words; None if it did."""
+    interrupted: bool
+    """Whether that was Ctrl-C."""
+
+
+def play(scenario: Scenario, contenders: Sequence[Contender], seed: int, console: Console) -> Run:
+    """Play it to its end, until Ctrl-C, or until a stack cannot go on. Raises `Unusable` if one cannot begin."""
+    if scenario.duration + scenario.drain > LONGEST:
+        raise Unusable(
+            f"{scenario.name!r} would go on for {scenario.duration + scenario.drain:g} s (duration and drain); "
+            f"a simulation ends after {LONGEST:g} s at most"
+        )
+    simulations = [_begun(scenario, contender, seed) for contender in contenders]
+    stopped, now = None, 0.0
+    playing = {number: iter(one) for number, one in enumerate(simulations)}
+    with _undisturbed(), _interruptible() as interrupted, _progress(console, scenario.duration) as moved:
+        while playing and stopped is None:
+            for number, seconds in list(playing.items()):
+                try:
+                    now = next(seconds)
+                except StopIteration:
+                    del playing[number]
+                except Exception as error:
+                    at = f"virtual second {simulations[number].now:g}"
+                    stopped = f"{contenders[number].name} could not go on at {at}: {told(error)}"
+                    break
+            moved(now)
+            if playing and stopped is None and interrupted():
+                stopped = f"Interrupted at virtual second {now:g} of {scenario.duration:g}"
+    results = [simulation.result() for simulation in simulations]
+    return Run(scenario, seed, contenders, results, stopped, stopped is not None and interrupted())
+
+
+def _begun(scenario: Scenario, contender: Contender, seed: int) -> Simulation:
+    try:
+        return Simulation(scenario, contender.policies, seed=seed)
+    except Exception as error:
+        raise Unusable(f"{contender.name!r} cannot play {scenario.name!r}: {told(error)}") from None
+
+
+@contextmanager
+def _undisturbed() -> Iterator[None]:
+    """Have the collector look less often at the hundred thousand requests that a storm leaves in a line."""
+    usual = gc.get_threshold()
+    gc.set_threshold(100_000, 20, 100)
+    try:
+        yield
+    finally:
+        gc.set_threshold(*usual)
+
+
+@contextmanager
+def _interruptible() -> Iterator[Callable[[], bool]]:
+    """Whether Ctrl-C was pressed meanwhile. A virtual second then still comes to its end; the next Ctrl-C is final."""
+    pressed: list[int] = []
+
+    def note(number: int, frame: FrameType | None) -> None:
+        pressed.append(number)
+        signal.signal(signal.SIGINT, usual)
+
+    if threading.current_thread() is not threading.main_thread():  # where there are no handlers of signals
+        yield lambda: False
+        return
+    usual = signal.signal(signal.SIGINT, note)
+    try:
+        yield lambda: bool(pressed)
+    finally:
+        signal.signal(signal.SIGINT, usual)
+
+
+@contextmanager
+def _progress(console: Console, duration: float) -> Iterator[Callable[[float], None]]:
+    """A bar of virtual seconds, on a terminal only; it leaves nothing behind."""
+    if not console.is_terminal or console.is_dumb_terminal:
+        yield lambda now: None
+        return
+    columns = TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[now]}"), TimeRemainingColumn()
+    with Progress(*columns, console=console, transient=True) as progress:
+        task = progress.add_task("simulating", total=duration, now="")
+
+        def moved(now: float) -> None:
+            description = "simulating" if now <= duration else "waiting for the last answers"
+            shown = f"{min(now, duration):.0f} of {duration:g} virtual seconds"
+            progress.update(task, completed=min(now, duration), description=description, now=shown)
+
+        yield moved
