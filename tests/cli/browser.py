@@ -50,7 +50,9 @@ class Page:
                 return answer["result"]
             self._note(answer)
 
-    def open(self, path: Path, *, width: int = 1280, height: int = 900, scheme: str = "light", phone: bool = False) -> None:
+    def open(
+        self, path: Path, *, width: int = 1280, height: int = 900, scheme: str = "light", phone: bool = False
+    ) -> None:
         """Show a file, in a window of that size, in a colour scheme."""
         self.send(
             "Emulation.setDeviceMetricsOverride",

@@ -44,7 +44,7 @@ def parse(argv: Sequence[str] | None) -> Command:
             against=tuple(given.against),
             scenario=given.scenario[0],
             source=given.scenario[1:],
-            url=None if given.url is None else str(given.url),
+            url=None if given.url is None else str(given.url.copy_with(userinfo=b"")),  # nobody is logged in to
             seed=given.seed,
             html=given.html,
         )
@@ -147,7 +147,11 @@ def _add_simulate(simulate: argparse.ArgumentParser) -> None:
     )
     chosen = simulate.add_mutually_exclusive_group()
     chosen.add_argument(
-        "--scenario", type=_scenario, default=_scenario("stall"), metavar="NAME", help="what happens (stall); see --list"
+        "--scenario",
+        type=_scenario,
+        default=_scenario("stall"),
+        metavar="NAME",
+        help="what happens (stall); --list tells all",
     )
     chosen.add_argument(
         "--scenario-file", type=_scenario_file, dest="scenario", metavar="FILE", help="the same, from a TOML file"
@@ -157,8 +161,8 @@ def _add_simulate(simulate: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         metavar="CONFIG",
-        help="another to compare with: bare (httpx by itself), naive (attempts with full jitter, no budget), standard, or "
-        "module:name; may be given several times",
+        help="another to compare with: bare (httpx by itself), naive (3 attempts with full jitter, no budget), standard, "
+        "or module:name; may be given several times",
     )
     simulate.add_argument(
         "--url", type=_url, metavar="URL", help="what is requested: an Endpoints chooses its stack by it"
@@ -184,7 +188,9 @@ class _List(argparse.Action):
 class _Show(argparse.Action):
     """Prints a scenario's file."""
 
-    def __call__(self, parser: argparse.ArgumentParser, namespace: object, name: Any, option: str | None = None) -> None:
+    def __call__(
+        self, parser: argparse.ArgumentParser, namespace: object, name: Any, option: str | None = None
+    ) -> None:
         try:
             scenario = _scenario(name)[0]
         except argparse.ArgumentTypeError as error:

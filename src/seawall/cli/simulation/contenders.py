@@ -37,9 +37,7 @@ def bare(scenario: Scenario) -> seawall.Stack:
 
 def naive(scenario: Scenario) -> seawall.Stack:
     """Retries as many write them: with full jitter, and nothing that ends a storm of them."""
-    retry = seawall.Retry(
-        scenario.attempts, wait=seawall.full_jitter(base=0.1, cap=10.0, throttled=0.1), budget=None
-    )
+    retry = seawall.Retry(scenario.attempts, wait=seawall.full_jitter(base=0.1, cap=10.0, throttled=0.1), budget=None)
     timeout = seawall.Timeout(scenario.attempt_timeout)
     return seawall.Stack(seawall.Timeout(max(WHOLE, 2 * timeout.seconds)), retry, timeout)
 
@@ -47,7 +45,7 @@ def naive(scenario: Scenario) -> seawall.Stack:
 KNOWN: Mapping[str, Callable[[Scenario], seawall.Stack]] = {
     "bare": bare,
     "naive": naive,
-    "standard": lambda scenario: seawall.standard(),
+    "standard": lambda _: seawall.standard(),
 }
 """The stacks that need no module, by their names."""
 
@@ -145,7 +143,8 @@ def _kind(thing: object) -> str:
 
 def told(error: BaseException) -> str:
     """An error on one line, with the place in the user's code where it was raised: the last that is not ours."""
-    said = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+    message = " ".join(str(error).split())
+    said = f"{type(error).__name__}: {message}" if message else type(error).__name__
     if isinstance(error, SyntaxError) and error.filename:
         return f"{type(error).__name__}: {error.msg} ({error.filename}, line {error.lineno})"
     ours = str(Path(seawall.__file__).parent), "<frozen"

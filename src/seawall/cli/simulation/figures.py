@@ -2,9 +2,11 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 
 from seawall.testing.simulation import Result, Scenario
 from seawall.testing.simulation.result import STEADY
+from seawall.testing.simulation.schedule import INF
 
 from ..comparison import seconds
 from .run import Run
@@ -36,23 +38,23 @@ def rows(run: Run) -> list[Row]:
 
 def _kinds(scenario: Scenario) -> Iterator[tuple[str, Callable[[Result], Figure]]]:
     yield "requests made", lambda result: _count(len(result.tally.calls))
-    yield "success", lambda result: _share(result, 0.0, result.at)
+    yield "success", partial(_share, begin=0.0, end=INF)
     if scenario.fault is not None:
         begin, end = scenario.fault
-        yield "goodput during the fault", lambda result: _share(result, begin, end)
-        yield f"goodput in the {AFTER:g} s after", lambda result: _share(result, end, end + AFTER)
+        yield "goodput during the fault", partial(_share, begin=begin, end=end)
+        yield f"goodput in the {AFTER:g} s after", partial(_share, begin=end, end=end + AFTER)
         yield "recovery after the fault", recovery
     yield "amplification, mean", lambda result: _times(result.amplification)
     yield "amplification, peak of 5 s", lambda result: _times(result.peak_amplification())
-    yield "latency p50, answered", lambda result: _latency(result, 0.5)
-    yield "latency p99, answered", lambda result: _latency(result, 0.99)
-    yield "server's work wasted", lambda result: _part(result.waste())
+    yield "latency p50, answered", partial(_latency, quantile=0.5)
+    yield "latency p99, answered", partial(_latency, quantile=0.99)
+    yield "server's work wasted", lambda result: Figure(result.waste(), percent(result.waste()))
     yield "fairness (Jain)", lambda result: Figure(result.fairness(), f"{result.fairness():.3f}")
     yield "circuit transitions", lambda result: _count(len(result.tally.circuits))
     if len(scenario.traffic) > 1:
         for number, traffic in enumerate(scenario.traffic):
-            yield f"success, {traffic.name}", lambda result, number=number: _share(result, 0.0, result.at, number)
-            yield f"p99, {traffic.name}", lambda result, number=number: _latency(result, 0.99, number)
+            yield f"success, {traffic.name}", partial(_share, begin=0.0, end=INF, group=number)
+            yield f"p99, {traffic.name}", partial(_latency, quantile=0.99, group=number)
 
 
 def recovery(result: Result) -> Figure:
@@ -76,13 +78,9 @@ def percent(share: float) -> str:
 
 
 def _share(result: Result, begin: float, end: float, group: int | None = None) -> Figure:
-    if begin >= min(result.at, result.scenario.duration):
-        return Figure(None, "not played")
+    if not any(True for _ in result.tally.calls.within(begin, end, group)):
+        return Figure(None, "-")
     value = result.goodput(begin, end, group)
-    return Figure(value, percent(value))
-
-
-def _part(value: float) -> Figure:
     return Figure(value, percent(value))
 
 

@@ -65,15 +65,14 @@ def _file(name: str) -> str:
 def _stopped(run: Run) -> str:
     if run.stopped is None:
         return ""
-    return f'<p class="stopped" role="note"><strong>{escape(run.stopped)}.</strong> All that follows is about the seconds until then.</p>'
+    rest = "All that follows is about the seconds until then."
+    return f'<p class="stopped" role="note"><strong>{escape(run.stopped)}.</strong> {rest}</p>'
 
 
 def _figures(run: Run, table: Sequence[Row]) -> str:
-    swatches = [
-        f'<th scope="col"><span class="swatch" style="background: var(--contender-{number})"></span>{escape(one.name)}</th>'
-        for number, one in enumerate(run.contenders, 1)
-    ]
-    lines = ["<td></td>" + "".join(swatches)]
+    swatch = '<span class="swatch" style="background: var(--contender-{})"></span>'
+    heads = [f"{swatch.format(n)}{escape(contender.name)}" for n, contender in enumerate(run.contenders, 1)]
+    lines = ["<td></td>" + "".join(f'<th scope="col">{head}</th>' for head in heads)]
     for row in table:
         cells = [
             f"<td>{escape(figure.words)}</td>"
@@ -91,7 +90,7 @@ def _plot(plot: Plot) -> str:
     return (
         f'<h3 id="{plot.id}-title">{escape(plot.title)}</h3>\n<p class="about">{escape(plot.about)}</p>\n'
         f'<div class="plot" id="{plot.id}" role="img" aria-label="{label}"></div>\n'
-        f'<details><summary>Data: {escape(plot.title)}</summary>\n'
+        f"<details><summary>Data: {escape(plot.title)}</summary>\n"
         f'<div class="wide" tabindex="0" role="region" aria-labelledby="{plot.id}-title">\n'
         + "\n".join(_data(plot))
         + "\n</div></details>"

@@ -4,9 +4,10 @@ Plots know no colours, only the names of custom properties of the page's style s
 places: so they follow a change between light and dark.
 """
 
+import functools
+import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import Any
 
 from seawall.testing.simulation import Result
@@ -85,152 +86,140 @@ class Plot:
         return trace
 
 
+@dataclass(frozen=True, slots=True)
+class Points:
+    """How the seconds of a run become points of a plot: one each, or several of them in one."""
+
+    seconds: int
+
+    @property
+    def step(self) -> int:
+        return -(-self.seconds // POINTS) or 1
+
+    @property
+    def times(self) -> list[float]:
+        return [float(second) for second in range(0, self.seconds, self.step)]
+
+    def of(self, values: Values, several: Callable[[Values], float | None]) -> Values:
+        """A value for each point; None for those after the last value."""
+        parts = [several(values[begin : begin + self.step]) for begin in range(0, len(values), self.step)]
+        return self.filled(parts)
+
+    def filled(self, values: Values) -> Values:
+        """Values that are one for each point already."""
+        return [*values, *[None] * (len(self.times) - len(values))]
+
+
 def plots(run: Run) -> Iterator[Plot]:
     """Every plot of a run that has something to show."""
-    seconds = max(len(result.tally.attempts) for result in run.results)
-    step = -(-seconds // POINTS) or 1
-    times = [float(second) for second in range(0, seconds, step)]
-    last = int(-(-run.scenario.duration // 1))  # after it no more calls are made
-    every = "second" if step == 1 else f"{step} s"
+    points = Points(max(len(result.tally.attempts) for result in run.results))
+    last = math.ceil(run.scenario.duration)  # after it no more calls are made
+    every = "second" if points.step == 1 else f"{points.step} s"
+    plotted = functools.partial(Plot, times=points.times)
 
-    def compared(of: Callable[[Result], Values], name: str = "", *, thin: bool = False) -> list[Curve]:
+    def compared(of: Callable[[Result], Values], quantile: str = "", *, thin: bool = False) -> list[Curve]:
         return [
-            Curve(f"{contender.name}{name}", _filled(of(result), len(times)), f"--contender-{n}", DASHES[n - 1], thin=thin)
-            for n, (contender, result) in enumerate(zip(run.contenders, run.results, strict=True), 1)
+            Curve(f"{contender.name}{quantile}", of(result), f"--contender-{n + 1}", DASHES[n], thin=thin)
+            for n, (contender, result) in enumerate(run.pairs)
         ]
 
-    yield Plot(
+    yield plotted(
         "goodput",
         "Goodput and offered load",
         f"Requests made in each {every}, and how many of them were answered, whenever that was.",
         "requests per second",
-        times,
-        [
-            Curve("offered", _filled(_rate(run.results[0].offered()[:last], step), len(times)), "--offered", thin=True),
-            *compared(lambda result: _rate(result.answered()[:last], step)),
+        curves=[
+            Curve("offered", points.of(run.results[0].offered()[:last], _mean), "--offered", thin=True),
+            *compared(lambda result: points.of(result.answered()[:last], _mean)),
         ],
     )
-    yield Plot(
+    yield plotted(
         "amplification",
         "Amplification",
         "Attempts that reached the server for each request made, over the last 5 s.",
         "attempts per request",
-        times,
-        compared(lambda result: _most(result.amplifications(), step)),
+        curves=compared(lambda result: points.of(result.amplifications(), _most)),
     )
-    yield Plot(
+    yield plotted(
         "latency",
         "Latency",
         f"What answered requests took, retries and waiting included, by the {every} in which they were made.",
-        "seconds",
-        times,
-        [
-            *compared(lambda result: result.latency_over_time(0.99, step), " p99"),
-            *compared(lambda result: result.latency_over_time(0.5, step), " p50", thin=True),
+        "latency",
+        curves=[
+            *compared(lambda result: points.filled(result.latency_over_time(0.99, points.step)), " p99"),
+            *compared(lambda result: points.filled(result.latency_over_time(0.5, points.step)), " p50", thin=True),
         ],
         log=True,
     )
-    yield Plot(
+    yield plotted(
         "line",
         "The server's line",
         "Requests that wait at the server, those of clients who have gone included.",
         "requests",
-        times,
-        compared(lambda result: _last(list(result.tally.waiting), step)),
+        curves=compared(lambda result: points.of(result.tally.waiting, _last)),
     )
-    yield from _of_circuits(run, times, step)
-    yield from _of_limits(run, times, step)
-
-
-def _of_circuits(run: Run, times: list[float], step: int) -> Iterator[Plot]:
-    """Bands of circuits that are not closed, for each contender that has any."""
-    for number, (contender, result) in enumerate(zip(run.contenders, run.results, strict=True), 1):
+    for number, (contender, result) in enumerate(run.pairs, 1):
         if result.tally.circuits:
-            states = circuits(result, len(result.tally.attempts))
-            yield Plot(
+            bands = circuits(result).items()
+            yield plotted(
                 f"circuits-{number}",
                 f"Circuits of {contender.name}",
-                "How many circuits, of all clients together, were open or half-open, on average over the time.",
+                f"How many circuits, of all clients together, were open or half-open, on average in each {every}.",
                 "circuits",
-                times,
-                [
-                    Curve(state, _filled(_mean(bins, step), len(times)), f"--{state}", filled=True)
-                    for state, bins in states.items()
-                ],
+                curves=[Curve(name, points.of(bins, _mean), f"--{name}", filled=True) for name, bins in bands],
             )
-
-
-def _of_limits(run: Run, times: list[float], step: int) -> Iterator[Plot]:
-    """Limits, what is in use of them and the lines before them; and budgets, for each contender that has any."""
-    kinds = (
-        ("limits", "Limits and lines", "requests", (".limit", ".in_use", ".waiting")),
-        ("budgets", "Retry budgets", "tokens", (".tokens",)),
-    )
-    for id, title, unit, endings in kinds:
-        for number, (contender, result) in enumerate(zip(run.contenders, run.results, strict=True), 1):
-            names = sorted({name for shown in result.tally.states for name in shown if name.endswith(endings)})
-            if names:
-                yield Plot(
-                    f"{id}-{number}",
+    for kind, title, unit, endings in KINDS:
+        for number, (contender, result) in enumerate(run.pairs, 1):
+            if shown := states(result, endings):
+                yield plotted(
+                    f"{kind}-{number}",
                     f"{title} of {contender.name}",
-                    "What the policies' states show at the end of each second, all clients together.",
+                    "What the states of the policies show, all clients together.",
                     unit,
-                    times,
-                    [
-                        Curve(name, _filled(_last(_shown(result, name), step), len(times)), _colour(n), DASHES[n % MOST])
-                        for n, name in enumerate(names)
+                    curves=[
+                        Curve(name, points.of(values, _last), f"--contender-{n % MOST + 1}", DASHES[n % MOST])
+                        for n, (name, values) in enumerate(shown.items())
                     ],
                 )
 
 
-def _colour(number: int) -> str:
-    return f"--contender-{number % MOST + 1}"
+KINDS = (
+    ("limits", "Limits and lines", "requests", (".limit", ".in_use", ".waiting")),
+    ("budgets", "Retry budgets", "tokens", (".tokens",)),
+)
+"""Plots of what policies' states show: id, title, unit, and the ends of the names."""
 
 
-def _shown(result: Result, name: str) -> Values:
-    values = [shown.get(name) for shown in result.tally.states]
-    return [None if value == float("inf") else value for value in values]
+def states(result: Result, endings: tuple[str, ...]) -> dict[str, Values]:
+    """What the states show at the end of each second; None for what is unbounded."""
+    seconds = result.tally.states
+    names = sorted({name for shown in seconds for name in shown if name.endswith(endings)})
+    return {name: [None if (v := shown.get(name)) == math.inf else v for shown in seconds] for name in names}
 
 
-def circuits(result: Result, seconds: int) -> dict[str, list[float]]:
+def circuits(result: Result) -> dict[str, list[float]]:
     """How many circuits were open, and half-open, on average in each second."""
-    states: dict[str, list[float]] = {"open": [0.0] * seconds, "half-open": [0.0] * seconds}
-    counts = dict.fromkeys(states, 0)
-    changes = [*result.tally.circuits, (result.at, "", "", "")]
-    for (_, _, old, new), ((begin, *_), (end, *_)) in zip(changes, pairwise(changes)):
-        for state, change in ((old, -1), (new, 1)):
-            if state in counts:
-                counts[state] += change
-        for state, count in counts.items():
-            for second in range(int(begin), min(seconds, int(end) + 1)) if count else ():
-                states[state][second] += count * (min(end, second + 1) - max(begin, second))
-    return states
+    bands: dict[str, list[float]] = {name: [0.0] * len(result.tally.attempts) for name in ("open", "half-open")}
+    now = dict.fromkeys(bands, 0)
+    begin = 0.0
+    for end, _, old, new in [*result.tally.circuits, (result.at, "", "", "")]:
+        for name, count in now.items():
+            for second in range(int(begin), math.ceil(end)) if count else ():
+                bands[name][second] += count * (min(end, second + 1) - max(begin, second))
+        for name, change in ((old, -1), (new, 1)):
+            if name in now:
+                now[name] += change
+        begin = end
+    return bands
 
 
-# -- several seconds in one point
+def _mean(values: Values) -> float | None:
+    return math.fsum(value or 0.0 for value in values) / len(values)
 
 
-def _steps(values: Sequence[Any], step: int) -> Iterator[Sequence[Any]]:
-    for begin in range(0, len(values), step):
-        yield values[begin : begin + step]
+def _most(values: Values) -> float | None:
+    return max((value for value in values if value is not None), default=None)
 
 
-def _rate(counts: Sequence[int], step: int) -> Values:
-    return [sum(part) / len(part) for part in _steps(counts, step)]
-
-
-def _mean(values: Sequence[float], step: int) -> Values:
-    return [sum(part) / len(part) for part in _steps(values, step)]
-
-
-def _most(values: Values, step: int) -> Values:
-    return [max((value for value in part if value is not None), default=None) for part in _steps(values, step)]
-
-
-def _last(values: Values, step: int) -> Values:
-    return [part[-1] for part in _steps(values, step)]
-
-
-def _filled(values: Values, length: int) -> Values:
-    """With None where somebody else was played for longer."""
-    return [*values, *[None] * (length - len(values))]
+def _last(values: Values) -> float | None:
+    return values[-1]

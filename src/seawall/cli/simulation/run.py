@@ -32,6 +32,11 @@ class Run:
     interrupted: bool
     """Whether that was Ctrl-C."""
 
+    @property
+    def pairs(self) -> Sequence[tuple[Contender, Result]]:
+        """Each contender and what it came to."""
+        return list(zip(self.contenders, self.results, strict=True))
+
 
 def play(scenario: Scenario, contenders: Sequence[Contender], seed: int, console: Console) -> Run:
     """Play it to its end, until Ctrl-C, or until a stack cannot go on. Raises `Unusable` if one cannot begin."""
@@ -43,7 +48,7 @@ def play(scenario: Scenario, contenders: Sequence[Contender], seed: int, console
     simulations = [_begun(scenario, contender, seed) for contender in contenders]
     stopped, now = None, 0.0
     playing = {number: iter(one) for number, one in enumerate(simulations)}
-    with _undisturbed(), _interruptible() as interrupted, _progress(console, scenario.duration) as moved:
+    with _undisturbed(), _interruptible() as interrupted, _progress(console, scenario) as moved:
         while playing and stopped is None:
             for number, seconds in list(playing.items()):
                 try:
@@ -57,6 +62,8 @@ def play(scenario: Scenario, contenders: Sequence[Contender], seed: int, console
             moved(now)
             if playing and stopped is None and interrupted():
                 stopped = f"Interrupted at virtual second {now:g} of {scenario.duration:g}"
+                if now > scenario.duration:
+                    stopped = f"Interrupted at virtual second {now:g}, when only the last answers were waited for"
     results = [simulation.result() for simulation in simulations]
     return Run(scenario, seed, contenders, results, stopped, stopped is not None and interrupted())
 
@@ -84,7 +91,7 @@ def _interruptible() -> Iterator[Callable[[], bool]]:
     """Whether Ctrl-C was pressed meanwhile. A virtual second then still comes to its end; the next Ctrl-C is final."""
     pressed: list[int] = []
 
-    def note(number: int, frame: FrameType | None) -> None:
+    def note(number: int, _: FrameType | None) -> None:
         pressed.append(number)
         signal.signal(signal.SIGINT, usual)
 
@@ -99,18 +106,19 @@ def _interruptible() -> Iterator[Callable[[], bool]]:
 
 
 @contextmanager
-def _progress(console: Console, duration: float) -> Iterator[Callable[[float], None]]:
+def _progress(console: Console, scenario: Scenario) -> Iterator[Callable[[float], None]]:
     """A bar of virtual seconds, on a terminal only; it leaves nothing behind."""
     if not console.is_terminal or console.is_dumb_terminal:
-        yield lambda now: None
+        yield lambda _: None
         return
     columns = TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[now]}"), TimeRemainingColumn()
     with Progress(*columns, console=console, transient=True) as progress:
-        task = progress.add_task("simulating", total=duration, now="")
+        task = progress.add_task("simulating", total=scenario.duration, now="")
 
         def moved(now: float) -> None:
-            description = "simulating" if now <= duration else "waiting for the last answers"
-            shown = f"{min(now, duration):.0f} of {duration:g} virtual seconds"
-            progress.update(task, completed=min(now, duration), description=description, now=shown)
+            ends, doing = scenario.duration, "simulating"
+            if now > ends:
+                ends, doing = ends + scenario.drain, "waiting for the last answers"
+            progress.update(task, completed=now, total=ends, description=doing, now=f"second {now:g} of {ends:g}")
 
         yield moved

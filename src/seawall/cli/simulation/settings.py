@@ -1,7 +1,7 @@
 """Policies in a readable form that is the same in every process: one a line, sets in order, no addresses."""
 
 import re
-from collections.abc import Set
+from collections.abc import Set as AbstractSet
 from dataclasses import MISSING, fields, is_dataclass
 from typing import Any
 
@@ -22,13 +22,18 @@ def _stack(stack: seawall.Stack) -> str:
 def _told(value: Any) -> str:
     if is_dataclass(value) and not isinstance(value, type):
         return f"{type(value).__name__}({', '.join(_changed(value))})"
-    if isinstance(value, Set):
+    if isinstance(value, AbstractSet):
         return f"{{{', '.join(sorted(map(_told, value)))}}}"
     if isinstance(value, tuple | list):
         return f"({', '.join(map(_told, value))})"
-    if type(value).__repr__ is object.__repr__ and hasattr(value, "__dict__"):  # a strategy of tenacity's, for one
+    if "__repr__" not in _defined(value) and hasattr(value, "__dict__"):  # a strategy of tenacity's, for one
         return f"{type(value).__name__}({', '.join(f'{name}={_told(part)}' for name, part in vars(value).items())})"
     return re.sub(r" at 0x[0-9a-fA-F]+", "", repr(value))
+
+
+def _defined(value: Any) -> set[str]:
+    """What the classes of a value define, beside what every object has."""
+    return {name for cls in type(value).__mro__[:-1] for name in vars(cls)}
 
 
 def _changed(value: Any) -> list[str]:

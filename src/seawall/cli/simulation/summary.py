@@ -14,14 +14,16 @@ from .verdict import trouble, verdict
 
 BLOCKS = "▁▂▃▄▅▆▇█"
 WIDTH = 60
-"""Columns of a line of goodput, at most; so that it stays within 80 with its margin."""
+"""Columns of a line of goodput, at most: within 80, with a name after it."""
+SHORT = 10
+"""Seconds of calls from which there is a line to see."""
 
 
 def show(run: Run, console: Console) -> None:
     """Print what came of a run."""
     console.print(_table(run))
     console.print()
-    if (console.encoding or "").startswith("utf"):
+    if (console.encoding or "").startswith("utf") and run.scenario.duration >= SHORT:
         for line in _lines(run):
             console.print(line, no_wrap=True)
         console.print()
@@ -47,7 +49,7 @@ def _lines(run: Run) -> Iterator[Text]:
     end = int(min(run.scenario.duration, max(result.at for result in run.results)))
     step = -(-end // WIDTH) or 1
     yield Text(f"answered, of the requests made in each {f'{step} s' if step > 1 else 'second'}")
-    for contender, result in zip(run.contenders, run.results, strict=True):
+    for contender, result in run.pairs:
         yield Text.assemble((f"{_blocks(result, end, step)} ", "cyan"), contender.name)
     if run.scenario.fault is not None:
         yield Text(_mark(run.scenario, end, step), style="red")

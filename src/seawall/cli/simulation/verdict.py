@@ -18,14 +18,14 @@ Sentence = tuple[str, str]
 
 
 def verdict(run: Run) -> list[Sentence]:
-    """A sentence on each contender, and one on how the first compares with each of the others."""
-    (first, own), *others = pairs = list(zip(run.contenders, run.results, strict=True))
+    """A sentence on each contender, and after a fault one on how the first compares with each of the others."""
+    (first, own), *others = run.pairs
     if not own.tally.calls:
         return [(first.name, "has not been asked for anything.")]
-    return [
-        *((contender.name, f"{_alone(result)}.") for contender, result in pairs),
-        *((first.name, _compared(own, other, result)) for other, result in others),
-    ]
+    alone = [(contender.name, f"{_alone(result)}.") for contender, result in run.pairs]
+    if run.scenario.fault is None:  # then that is what they say already
+        return alone
+    return [*alone, *((first.name, _compared(own, other, result)) for other, result in others)]
 
 
 def trouble(scenario: Scenario) -> str:
@@ -36,7 +36,7 @@ def trouble(scenario: Scenario) -> str:
 def _alone(result: Result) -> str:
     said = [_recovers(result), f"sends at most {result.peak_amplification():.2f} requests per request offered"]
     if (slow := result.latency(0.99)) is not None:
-        said.append(f"gives 99 % of its answers within {seconds(slow)}")
+        said.append(f"its answers have a p99 of {seconds(slow)}")
     wasted = result.waste()
     if wasted >= WASTED:
         said.append(f"lets the server spend {percent(wasted)} of its work on clients who have gone")

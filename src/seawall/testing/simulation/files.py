@@ -181,8 +181,8 @@ def _toml(value: Any) -> str:
     if isinstance(value, Mapping):
         return _table([(key, item) for key, item in value.items() if item is not None])
     if is_dataclass(value):
-        kind = [("kind", type(value).__name__.lower())] if isinstance(value, Distribution | Arrivals) else []
-        return _table([*kind, *_told(value)])
+        several = isinstance(value, Distribution | Arrivals)
+        return _table([("kind", type(value).__name__.lower())] * several + _told(value))
     if isinstance(value, set | frozenset):
         value = sorted(value)
     if isinstance(value, list | tuple):

@@ -96,9 +96,7 @@ class Result:
         ordered = self.latencies(begin, end, group)
         return ordered[min(len(ordered) - 1, int(quantile * len(ordered)))] if ordered else None
 
-    def latency_over_time(
-        self, quantile: float, seconds: int = 1, group: int | None = None
-    ) -> list[float | None]:
+    def latency_over_time(self, quantile: float, seconds: int = 1, group: int | None = None) -> list[float | None]:
         """The same for the calls made in each second, or in each so many of them, from the first on."""
         calls = self.tally.calls
         bins: list[list[float]] = [[] for _ in range(0, len(self.tally.attempts), seconds)]

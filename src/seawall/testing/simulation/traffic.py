@@ -12,7 +12,6 @@ from ... import _check, _options
 from .distributions import Constant, Distribution
 from .schedule import Schedule
 
-
 SERVER = "http://server/"
 """Where requests go if nothing else is said."""
 
