@@ -161,8 +161,8 @@ def _add_simulate(simulate: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         metavar="CONFIG",
-        help="another to compare with: bare (httpx by itself), naive (3 attempts with full jitter, no budget), standard, "
-        "or module:name; may be given several times",
+        help="another to compare with: bare (httpx by itself), naive (3 attempts with full jitter, no budget), "
+        "standard, or module:name; may be given several times",
     )
     simulate.add_argument(
         "--url", type=_url, metavar="URL", help="what is requested: an Endpoints chooses its stack by it"

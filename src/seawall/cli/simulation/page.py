@@ -13,7 +13,7 @@ from seawall.testing.simulation import scenario_toml
 from .contenders import Unusable
 from .figures import Row, rows
 from .plots import Plot, plots
-from .run import Run
+from .run import PARTIAL, Run
 from .settings import settings
 from .verdict import verdict
 
@@ -65,8 +65,7 @@ def _file(name: str) -> str:
 def _stopped(run: Run) -> str:
     if run.stopped is None:
         return ""
-    rest = "All that follows is about the seconds until then."
-    return f'<p class="stopped" role="note"><strong>{escape(run.stopped)}.</strong> {rest}</p>'
+    return f'<p class="stopped" role="note"><strong>{escape(run.stopped)}.</strong> {PARTIAL}</p>'
 
 
 def _figures(run: Run, table: Sequence[Row]) -> str:

@@ -18,6 +18,9 @@ from .contenders import Contender, Unusable, told
 LONGEST = 86_400.0
 """Virtual seconds that a scenario may last: a day. What one second may do is bounded by the simulator."""
 
+PARTIAL = "The report is about the time until then, and counts requests that were under way as unanswered."
+"""What there is to know of a run that did not come to its end."""
+
 
 @dataclass(frozen=True, slots=True)
 class Run:

@@ -9,7 +9,7 @@ from rich.text import Text
 from seawall.testing.simulation import Result, Scenario
 
 from .figures import rows
-from .run import Run
+from .run import PARTIAL, Run
 from .verdict import trouble, verdict
 
 BLOCKS = "▁▂▃▄▅▆▇█"
@@ -31,7 +31,7 @@ def show(run: Run, console: Console) -> None:
         console.print(Text.assemble((name, "bold"), " ", does))
     if run.stopped is not None:
         console.print()
-        console.print(Text(f"{run.stopped}. What stands above is about the seconds until then.", style="yellow"))
+        console.print(Text(f"{run.stopped}. {PARTIAL}", style="yellow"))
 
 
 def _table(run: Run) -> Table:

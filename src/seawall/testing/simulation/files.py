@@ -21,7 +21,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import MISSING, Field, fields, is_dataclass
 from os import PathLike
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from .distributions import Constant, Distribution, Empirical, Exponential, Lognormal, Sometimes
 from .quota import Quota
@@ -29,6 +29,8 @@ from .scenario import Scenario
 from .schedule import Schedule
 from .server import Server
 from .traffic import Arrivals, Bursts, Closed, Poisson, Trace, Traffic
+
+T = TypeVar("T")
 
 UNBOUNDED = "unbounded"
 DISTRIBUTIONS = (Constant, Exponential, Lognormal, Empirical, Sometimes)
@@ -80,11 +82,11 @@ def near(given: str, known: Iterable[str]) -> str:
 # -- reading
 
 
-def _make(cls: type[Any], given: object, place: str) -> Any:
+def _make(cls: type[T], given: object, place: str) -> T:
     """An object of a class from a table."""
     if not isinstance(given, dict):
         raise TypeError(f"{place} must be a table, not {given!r}")
-    known = {field.name: field for field in fields(cls)}
+    known = {field.name: field for field in fields(cls)}  # type: ignore[arg-type]
     keys = [name for name in given if name != "kind"] if cls in (*DISTRIBUTIONS, *ARRIVALS) else list(given)
     for key in keys:
         if key not in known:
