@@ -10,6 +10,7 @@ from rich.text import Text
 
 from seawall.testing.simulation import Scenario
 
+from ..redaction import printable
 from .contenders import Unusable, contender
 from .plots import MOST
 from .run import play
@@ -41,7 +42,8 @@ class Simulate:
                 from . import page  # needs plotly, which says so itself
 
                 page.require(self.html)
-            console.print(Text(f"{scenario.name}: {scenario.about}" if scenario.about else scenario.name))
+            title = f"{scenario.name}: {scenario.about}" if scenario.about else scenario.name
+            console.print(Text(printable(title)))
             run = play(scenario, contenders, self.seed, console)
         except Unusable as error:
             print(f"seawall simulate: error: {error}", file=sys.stderr)
