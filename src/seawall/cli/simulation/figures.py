@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import partial
+from functools import lru_cache, partial
 
 from seawall.testing.simulation import Result, Scenario
 from seawall.testing.simulation.result import STEADY
@@ -31,6 +31,7 @@ class Row:
     figures: tuple[Figure, ...]
 
 
+@lru_cache(maxsize=1)  # the terminal and the page show the same
 def rows(run: Run) -> list[Row]:
     """Every figure of a run."""
     return [Row(name, tuple(map(figure, run.results))) for name, figure in _kinds(run.scenario)]

@@ -22,7 +22,7 @@ PARTIAL = "The report is about the time until then, and counts requests that wer
 """What there is to know of a run that did not come to its end."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Run:
     """What was played, the user's own stack first."""
 

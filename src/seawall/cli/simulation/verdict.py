@@ -1,5 +1,7 @@
 """A run in words: what follows from its figures, the unwelcome included."""
 
+from functools import lru_cache
+
 from seawall.testing.simulation import Result, Scenario
 
 from ..comparison import seconds
@@ -17,6 +19,7 @@ Sentence = tuple[str, str]
 """A contender's name, and what it does."""
 
 
+@lru_cache(maxsize=1)
 def verdict(run: Run) -> list[Sentence]:
     """A sentence on each contender, and after a fault one on how the first compares with each of the others."""
     (first, own), *others = run.pairs

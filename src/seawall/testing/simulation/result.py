@@ -1,7 +1,8 @@
 """What a simulation measured, and the figures that it is judged by."""
 
 import hashlib
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 from math import fsum
@@ -48,16 +49,16 @@ class Result:
 
     def offered(self, group: int | None = None) -> list[int]:
         """Calls made in each second."""
-        return self._binned(range(len(OUTCOMES)), group)
+        return self._binned(self.tally.calls.within(group=group))
 
     def answered(self, group: int | None = None) -> list[int]:
         """Calls made in each second that were answered, whenever that was."""
-        return self._binned((ANSWERED,), group)
+        return self._binned(self._answered(group=group))
 
     def goodput(self, begin: float = 0.0, end: float = INF, group: int | None = None) -> float:
         """The share of the calls made in a stretch of time that were answered; 1 where none were made."""
-        outcomes = [self.tally.calls.outcome[number] for number in self.tally.calls.within(begin, end, group)]
-        return outcomes.count(ANSWERED) / len(outcomes) if outcomes else 1.0
+        made = sum(1 for _ in self.tally.calls.within(begin, end, group))
+        return sum(1 for _ in self._answered(begin, end, group)) / made if made else 1.0
 
     @property
     def success(self) -> float:
@@ -85,11 +86,7 @@ class Result:
     def latencies(self, begin: float = 0.0, end: float = INF, group: int | None = None) -> list[float]:
         """Seconds that each answered call took, retries and waiting included, the shortest first."""
         calls = self.tally.calls
-        return sorted(
-            calls.ended[number] - calls.begun[number]
-            for number in calls.within(begin, end, group)
-            if calls.outcome[number] == ANSWERED
-        )
+        return sorted(calls.ended[number] - calls.begun[number] for number in self._answered(begin, end, group))
 
     def latency(self, quantile: float, begin: float = 0.0, end: float = INF, group: int | None = None) -> float | None:
         """A quantile (0 to 1) of what answered calls took, in seconds; None if none was answered."""
@@ -100,17 +97,15 @@ class Result:
         """The same for the calls made in each second, or in each so many of them, from the first on."""
         calls = self.tally.calls
         bins: list[list[float]] = [[] for _ in range(0, len(self.tally.attempts), seconds)]
-        for number in calls.within(group=group):
-            if calls.outcome[number] == ANSWERED:
-                bins[int(calls.begun[number]) // seconds].append(calls.ended[number] - calls.begun[number])
+        for number in self._answered(group=group):
+            bins[int(calls.begun[number]) // seconds].append(calls.ended[number] - calls.begun[number])
         return [sorted(took)[min(len(took) - 1, int(quantile * len(took)))] if took else None for took in bins]
 
     def fairness(self, group: int | None = None) -> float:
         """Jain's index of what clients were answered: 1 if all alike, 1/n if one of n got everything."""
         calls, counts = self.tally.calls, dict.fromkeys(self._clients(group), 0)
-        for number in calls.within(group=group):
-            if calls.outcome[number] == ANSWERED:
-                counts[calls.group[number], calls.client[number]] += 1
+        for number in self._answered(group=group):
+            counts[calls.group[number], calls.client[number]] += 1
         squares = sum(count**2 for count in counts.values())
         return sum(counts.values()) ** 2 / (len(counts) * squares) if squares else 1.0
 
@@ -203,12 +198,15 @@ class Result:
             "circuits": [list(change) for change in tally.circuits],
         }
 
-    def _binned(self, codes: Sequence[int], group: int | None) -> list[int]:
-        calls, bins = self.tally.calls, [0] * len(self.tally.attempts)
-        for number in calls.within(group=group):
-            if calls.outcome[number] in codes:
-                bins[int(calls.begun[number])] += 1
-        return bins
+    def _answered(self, begin: float = 0.0, end: float = INF, group: int | None = None) -> Iterator[int]:
+        """The numbers of the calls made in a stretch of time that were answered."""
+        outcome = self.tally.calls.outcome
+        return (number for number in self.tally.calls.within(begin, end, group) if outcome[number] == ANSWERED)
+
+    def _binned(self, numbers: Iterator[int]) -> list[int]:
+        """How many of these calls were made in each second."""
+        counts = Counter(map(int, map(self.tally.calls.begun.__getitem__, numbers)))
+        return [counts[second] for second in range(len(self.tally.attempts))]
 
     def _clients(self, group: int | None) -> list[tuple[int, int]]:
         groups = enumerate(self.scenario.traffic)
