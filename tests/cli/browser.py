@@ -30,7 +30,7 @@ class Page:
         self.complaints: list[str] = []
         """Errors and warnings in the console."""
         self.requested: list[str] = []
-        """The URLs of everything that was asked for."""
+        """The URLs of everything that was asked for, but for what stood in the URL itself."""
         target = self.send("Target.createTarget", url="about:blank")["targetId"]
         self._session = self.send("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
         for domain in ("Page", "Runtime", "Log", "Network"):
@@ -98,7 +98,7 @@ class Page:
                 self.complaints.append(told["entry"]["text"])
             case "Runtime.consoleAPICalled" if told["type"] in ("error", "warning", "assert"):
                 self.complaints.append(str(told["args"]))
-            case "Network.requestWillBeSent":
+            case "Network.requestWillBeSent" if not told["request"]["url"].startswith("data:"):
                 self.requested.append(told["request"]["url"])
 
 
