@@ -1,11 +1,14 @@
 """`seawall simulate`: what it plays, and what it prints."""
 
+import gc
 import io
 import os
 import re
+import signal
 import sys
 import tomllib
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,7 +20,7 @@ from simulated import SCENARIO, STACK
 
 import seawall
 from seawall.cli import main
-from seawall.cli.simulation.contenders import Contender, bare, contender, naive
+from seawall.cli.simulation.contenders import Contender, Unusable, bare, contender, naive
 from seawall.cli.simulation.figures import percent, recovery, rows
 from seawall.cli.simulation.run import Run, play
 from seawall.cli.simulation.summary import show
@@ -306,3 +309,37 @@ def test_the_scenario_is_the_one_in_the_file(pause: Scenario) -> None:
     """The file of these tests is what they think it is."""
     assert (pause.name, pause.fault) == ("pause", (10, 13))
     assert SCENARIO.startswith('name = "pause"')
+
+
+def test_a_run_in_another_thread(pause: Scenario) -> None:
+    """Where no signal can be waited for, as in a thread, it is played all the same."""
+    with ThreadPoolExecutor(1) as threads:
+        assert threads.submit(run, pause, Contender("bare", bare(pause))).result(50).stopped is None
+
+
+def test_ctrl_c_is_as_before_afterwards(pause: Scenario) -> None:
+    """Whoever handled Ctrl-C before the run does so again after it, and garbage is collected as before."""
+    before = signal.getsignal(signal.SIGINT), gc.get_threshold()
+    run(pause, Contender("bare", bare(pause)))
+    assert (signal.getsignal(signal.SIGINT), gc.get_threshold()) == before
+
+
+def test_a_stack_that_cannot_begin(pause: Scenario) -> None:
+    """Policies that make no sense together are told before anything is played."""
+    limits = [seawall.Stack(seawall.ConcurrencyLimit(number, name="one")) for number in (1, 2)]
+    routes = seawall.Endpoints({"http://a.example": limits[0]}, default=limits[1])
+    with pytest.raises(Unusable, match=r"'odd' cannot play 'pause': StackError: .*one"):
+        run(pause, Contender("odd", routes))
+
+
+def test_the_page_has_the_command(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The report has a command that gives the same result, wherever the report went, and no password."""
+    arguments = ["simulate", "shop:routes", "--scenario-file", "pause.toml", "--against", "bare", "--seed", "5"]
+    assert main([*arguments, "--url", "https://me:secret@api.example.com/a?b=c", "--html", "my report.html"]) == 0
+    assert capsys.readouterr().out.endswith("The report is in my report.html\n")
+    page = (here / "my report.html").read_text(encoding="utf-8")
+    command = (
+        "shop:routes --scenario-file pause.toml --against bare --url &#x27;https://api.example.com/a?b=c&#x27; --seed 5"
+    )
+    assert f"<pre>seawall simulate {command}</pre>" in page
+    assert "secret" not in page
