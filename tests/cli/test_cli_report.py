@@ -158,6 +158,13 @@ def test_plots_show_the_results(played: Run) -> None:
     assert {"circuits-2", "limits-2", "budgets-2"}.isdisjoint(found)
 
 
+def test_what_has_no_bound_is_not_drawn(pause: Scenario) -> None:
+    """Retries without a budget show no tokens, and circuits that never opened no bands."""
+    assert {plot.id for plot in plots(play(pause, [Contender("naive", naive(pause))], 0, QUIET))} == {
+        "goodput", "amplification", "latency", "line",
+    }  # fmt: skip
+
+
 def test_bands_of_circuits_are_averages(played: Run) -> None:
     """A circuit that is open for a part of a second counts for that part; all add up to the time they were open."""
     result = played.results[0]

@@ -16,7 +16,7 @@ function draw() {
     hoverlabel: { bgcolor: colour("--paper"), bordercolor: colour("--rule"), font: { color: colour("--ink") } },
     hovermode: "x unified",
     dragmode: touch.matches ? false : "zoom", // a finger scrolls
-    legend: { orientation: "h", x: 0, y: 1.02, yanchor: "bottom" },
+    legend: { orientation: "h", x: 0, y: 1.02, yanchor: "bottom", traceorder: "normal" },
     margin: { l: 10, r: 10, t: 10, b: 10 },
     showlegend: true,
   };

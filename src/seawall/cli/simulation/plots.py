@@ -154,7 +154,7 @@ def plots(run: Run) -> Iterator[Plot]:
     yield plotted(
         "line",
         "The server's line",
-        "Requests that wait at the server, those of clients who have gone included.",
+        "Requests that wait at the server, for whomever it is going to serve.",
         "requests",
         curves=compared(lambda result: points.of(result.tally.waiting, _last)),
     )
@@ -191,10 +191,11 @@ KINDS = (
 
 
 def states(result: Result, endings: tuple[str, ...]) -> dict[str, Values]:
-    """What the states show at the end of each second; None for what is unbounded."""
+    """What the states show at the end of each second, of those that have a bound: None before there is any."""
     seconds = result.tally.states
-    names = sorted({name for shown in seconds for name in shown if name.endswith(endings)})
-    return {name: [None if (v := shown.get(name)) == math.inf else v for shown in seconds] for name in names}
+    bounded = {name for shown in seconds for name, value in shown.items() if value < math.inf}
+    names = sorted(name for name in bounded if name.endswith(endings))
+    return {name: [shown.get(name) for shown in seconds] for name in names}
 
 
 def circuits(result: Result) -> dict[str, list[float]]:
