@@ -197,7 +197,7 @@ WRONG = [
         SMALL.replace("duration = 10", "duration = -1"),
         "in the top of the file: Scenario: duration must be a number above 0",
     ),
-    (SMALL.replace("duration = 10", "duration = nan"), "Scenario: duration must be a number above 0, not nan"),
+    (SMALL.replace("duration = 10", "duration = nan"), "Scenario: duration must be a number above 0.*, not nan"),
     (
         SMALL.replace("duration = 10", "duration = 10\nfault = 5"),
         "Scenario: fault must be a pair of seconds or None, not 5",
@@ -210,7 +210,7 @@ WRONG = [
     ),
     (
         SMALL.replace("[server]", '[server]\nslots = "many"'),
-        "Server: slots must be a number of at least 0ne, not 'man",
+        "Server: slots must be a number of at least 0 or None, not 'm",
     ),
     (SMALL.replace("[server]", "[server]\nslots = { changes = [] }"), r"\[server.slots\] lacks value"),
     (
