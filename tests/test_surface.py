@@ -39,7 +39,8 @@ EXPORTS = """
 """
 SIMULATION = """
     OUTCOMES SCENARIOS Arrivals Bursts Calls Closed Constant Distribution Empirical Exponential Lognormal Poisson Quota
-    Result Scenario Schedule Server Simulation Sometimes Tally Trace Traffic overload read_scenario scenario_toml simulate
+    Result Scenario Schedule Server Simulation Sometimes Tally Trace Traffic overload read_scenario
+    scenario_toml simulate
 """
 STATUSES = frozenset({408, 429, 500, 502, 503, 504, 520, 521, 522, 523, 524, 529})
 METHODS = frozenset({"GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE", "QUERY"})

@@ -22,7 +22,7 @@ import seawall
 from seawall.cli import main
 from seawall.cli.simulation.contenders import Contender, Unusable, bare, contender, naive
 from seawall.cli.simulation.figures import percent, recovery, rows
-from seawall.cli.simulation.run import Run, play
+from seawall.cli.simulation.run import Run, _interruptible, play
 from seawall.cli.simulation.summary import show
 from seawall.cli.simulation.verdict import verdict
 from seawall.testing.simulation import SCENARIOS, Result, Scenario, Simulation, overload, read_scenario, simulate
@@ -322,6 +322,17 @@ def test_ctrl_c_is_as_before_afterwards(pause: Scenario) -> None:
     before = signal.getsignal(signal.SIGINT), gc.get_threshold()
     run(pause, Contender("bare", bare(pause)))
     assert (signal.getsignal(signal.SIGINT), gc.get_threshold()) == before
+
+
+def test_where_ctrl_c_is_ignored_it_stays_so() -> None:
+    """A run in the background of a shell, where the signal is ignored, is not stopped by it."""
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        with _interruptible() as interrupted:
+            signal.raise_signal(signal.SIGINT)
+            assert not interrupted()
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def test_a_stack_that_cannot_begin(pause: Scenario) -> None:

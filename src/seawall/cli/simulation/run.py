@@ -98,10 +98,12 @@ def _interruptible() -> Iterator[Callable[[], bool]]:
         pressed.append(number)
         signal.signal(signal.SIGINT, usual)
 
-    if threading.current_thread() is not threading.main_thread():  # where there are no handlers of signals
+    usual = signal.getsignal(signal.SIGINT)
+    main = threading.current_thread() is threading.main_thread()  # others have no handlers of signals
+    if not main or usual in (signal.SIG_IGN, None):  # ignored, as in a shell's background, or not Python's to handle
         yield lambda: False
         return
-    usual = signal.signal(signal.SIGINT, note)
+    signal.signal(signal.SIGINT, note)
     try:
         yield lambda: bool(pressed)
     finally:
