@@ -26,7 +26,9 @@ def test_no_command(capsys: pytest.CaptureFixture[str]) -> None:
     assert "usage: seawall" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["demo", "--help"], ["get", "--help"], ["--version"]])
+@pytest.mark.parametrize(
+    "arguments", [["--help"], ["demo", "--help"], ["get", "--help"], ["simulate", "--help"], ["--version"]]
+)
 def test_help(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     """Help and version exit 0."""
     with pytest.raises(SystemExit) as exit_:

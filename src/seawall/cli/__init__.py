@@ -1,4 +1,4 @@
-"""The command line: `seawall demo` and `seawall get URL...`.
+"""The command line: `seawall demo`, `seawall get URL...` and `seawall simulate CONFIG`.
 
 Standard library only up to the point where a command runs, so that a missing extra is told in one line.
 """
