@@ -389,3 +389,36 @@ def test_the_snapshot_of_a_throttle_tells_what_could_still_start() -> None:
 
     told = {entry["name"]: entry["tokens"] for entry in VirtualRuntime().run(main())}
     assert told == {"ten": 7, "any": None}
+
+
+@pytest.mark.parametrize("kept", [True, False], ids=["kept", "collected"])
+@pytest.mark.parametrize(
+    ("policy", "answer", "remembered"),
+    [
+        (CircuitBreaker(consecutive=1), reply(500, after=5), {"state": "open"}),
+        (Throttle(None), reply(429, after=5, headers={"Retry-After": "30"}), {"paused_until": 35.0}),
+        (Retry(2, budget=RetryBudget(50)), reply(500, after=5), {"tokens": 36.0}),
+    ],
+    ids=["circuit", "throttle", "budget"],
+)
+def test_what_a_call_changed_after_its_key_was_evicted_is_remembered(
+    policy: Any, answer: Any, remembered: Any, kept: bool
+):
+    """A call is under way while others push its key out; what its end makes of its circuit still holds for the next."""
+    runtime = VirtualRuntime()
+    server = ScriptedServer(then=lambda request: 200 if request.url.host == "other" else answer)
+
+    async def main() -> None:
+        async with client(server, policy, state=State(max_keys=1)) as c:
+            slow = runtime.spawn(c.get(URL))
+            await runtime.sleep(1)
+            await c.get("https://other")
+            assert [entry["key"] for entry in c.state.snapshot()] == ["https://other"]
+            response = await outcome(slow)
+            if not kept:
+                del response, slow
+                gc.collect()
+            (entry,) = (entry for entry in c.state.snapshot() if entry["key"] == ORIGIN)
+            assert remembered.items() <= entry.items()
+
+    runtime.run(main())

@@ -2,15 +2,17 @@
 
 A chain is the policies of one endpoint and key, bound to their cells. Chains are cached here, and a cell stays
 at least as long as a chain uses it, cached or held by a call under way: two cells for one key would make two
-limits. Eviction is second chance: a new chain makes the oldest ones show that they were used
-since they were last looked at, or that forgetting them would change something (an open circuit, a
-call in flight, a spent quota); the others go. So a look-up is one dict access and one time stamp.
+limits. If such a call made it of consequence, it is taken back afterwards. Eviction is second chance: a new chain
+makes the oldest ones show that they were used since they were last looked at, or that forgetting them would change
+something (an open circuit, a call in flight, a spent quota); the others go. So a look-up is one dict access and one
+time stamp.
 """
 
 import bisect
 import difflib
 import threading
 import weakref
+from collections import deque
 from collections.abc import Callable, Hashable, Iterable, Iterator
 from typing import Any
 
@@ -32,7 +34,7 @@ NEAR = 100
 class Cell:
     """One policy's state for one key, and how many cached chains use it."""
 
-    __slots__ = ("__weakref__", "chains", "freed", "key", "policy", "slot", "state")
+    __slots__ = ("__weakref__", "chains", "freed", "key", "policy", "remains", "slot", "state")
 
     def __init__(self, slot: Hashable, key: Hashable, policy: Policy[Any], state: Any) -> None:
         self.slot = slot
@@ -41,6 +43,16 @@ class Cell:
         self.state = state
         self.chains = 0
         self.freed = 0.0
+        self.remains: deque[Remains] | None = None
+        """Once it is evicted: where what it knows goes when the last call that holds it is over."""
+
+    def __del__(self) -> None:  # may strike anywhere, even while the lock is held
+        if self.remains is not None:
+            self.remains.append((self.slot, self.key, self.policy, self.state))
+
+
+Remains = tuple[Hashable, Hashable, Policy[Any], Any]
+"""All that a cell consists of."""
 
 
 class State:
@@ -80,6 +92,8 @@ class State:
         self._loose: dict[tuple[Hashable, Hashable], Cell] = {}  # cells whose clients were closed
         # evicted, and kept alive by the chain of a call under way (in a backoff, say), which may come back to it
         self._evicted: weakref.WeakValueDictionary[tuple[Hashable, Hashable], Cell] = weakref.WeakValueDictionary()
+        self._remains: deque[Remains] = deque()  # of evicted cells that nobody holds any more
+        self._now = 0.0  # of the latest sweep
 
     # -- for operators
 
@@ -135,12 +149,14 @@ class State:
         with self._lock:
             chain = self.chains.get(key)
             if chain is None:
+                self._now = now
+                self._recall()
                 chain = build()
                 chain.used = chain.seen = now
                 for cell in chain.cells:
                     cell.chains += 1
                 self.chains[key] = chain
-                self._sweep(now)
+                self._sweep()
             return chain
 
     def cell(self, policy: Policy[Any], slot: Hashable, key: Hashable) -> Cell:
@@ -149,7 +165,9 @@ class State:
         found = self._cells.get(place)
         if found is None:
             found = self._evicted.pop(place, None)
-            if found is None:
+            if found is not None:
+                found.remains = None
+            else:
                 state = policy.new_state()
                 if hasattr(state, "belong"):
                     state.belong(label(key), self.listeners)
@@ -166,8 +184,26 @@ class State:
                     cell.freed = now
                     self._loose[cell.slot, cell.key] = cell
 
-    def _sweep(self, now: float) -> None:
+    def _recall(self) -> None:
+        """Under the lock: take back what a call changed after its key was evicted, if that is of consequence.
+
+        Its circuit may have opened, or its throttle been told to pause.
+        """
+        while self._remains:
+            cell = Cell(*self._remains.popleft())
+            if (cell.slot, cell.key) not in self._evicted:
+                self._take_back(cell)
+
+    def _take_back(self, cell: Cell) -> None:
+        place = cell.slot, cell.key
+        if place not in self._cells and not _idle(cell.state, self._now):
+            self._evicted.pop(place, None)
+            cell.remains, cell.freed = None, self._now
+            self._cells[place] = self._loose[place] = cell
+
+    def _sweep(self) -> None:
         """Under the lock: evict what is old, unused and of no consequence; what closed clients left goes first."""
+        now = self._now
         for _ in range(min(LOOKS, len(self._loose))):
             place, cell = next(iter(self._loose.items()))
             full = len(self.chains) + len(self._loose) > self.max_keys
@@ -194,6 +230,7 @@ class State:
 
     def _evict(self, cell: Cell) -> None:
         place = cell.slot, cell.key
+        cell.remains = self._remains
         self._evicted[place] = self._cells.pop(place)
 
     def _unhook(self, key: Hashable) -> list[Cell]:
@@ -208,6 +245,9 @@ class State:
 
     def _all_cells(self) -> list[Cell]:
         with self._lock:
+            self._recall()
+            for cell in list(self._evicted.values()):
+                self._take_back(cell)
             return list(self._cells.values())
 
     def __repr__(self) -> str:
@@ -216,4 +256,8 @@ class State:
 
 def _disposable(cells: Iterable[Cell], now: float) -> bool:
     """Whether forgetting these cells changes nothing."""
-    return all(cell.chains > 1 or not hasattr(cell.state, "idle") or cell.state.idle(now) for cell in cells)
+    return all(cell.chains > 1 or _idle(cell.state, now) for cell in cells)
+
+
+def _idle(state: Any, now: float) -> bool:
+    return not hasattr(state, "idle") or state.idle(now)
