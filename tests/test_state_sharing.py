@@ -169,3 +169,21 @@ def test_a_forked_child_starts_afresh():
         check=False,
     )
     assert done.returncode == 0, done.stderr
+
+
+def test_a_key_function_is_called_once_for_each_call():
+    """Also for the first call of a key: one that counts, or draws lots, gets no second say."""
+    asked: list[str] = []
+
+    def key(request: Any) -> str:
+        asked.append(request.url.path)
+        return str(len(asked))
+
+    async def main() -> Any:
+        async with client(ScriptedServer(), ConcurrencyLimit(1, key=key)) as c:
+            for path in ("/a", "/b", "/a"):
+                await c.get(f"{ORIGIN}{path}")
+            return [entry["key"] for entry in c.state.snapshot()]
+
+    assert VirtualRuntime().run(main()) == ["1", "2", "3"]
+    assert asked == ["/a", "/b", "/a"]

@@ -2,7 +2,7 @@
 
 import functools
 import sys
-from collections.abc import Callable, Hashable, Iterable
+from collections.abc import Hashable, Iterable
 from typing import Any
 
 from . import _check, _leaf
@@ -150,31 +150,42 @@ class Core:
         url = request.url
         candidates = self.endpoints.candidates(url.scheme, url.host, url.port)
         endpoint = next(e for e in candidates if e.takes(request.method, url.path))
-        keys = tuple(_key(policy, endpoint, request, None) for policy in endpoint.stack if callable(policy.key))
+        keys = tuple(_key(policy, request) if callable(policy.key) else None for policy in endpoint.stack)
         key = (self, url.scheme, url.host, url.port, endpoint.pattern, skip, keys)
         chain = self.state.chains.get(key)
         if chain is None:
-            return self._new_chain(key, request, skip, now, endpoint)
+            return self._new_chain(key, request, skip, now, endpoint, keys)
         chain.used = now
         return chain
 
     def _new_chain(
-        self, key: Hashable, request: Any, skip: frozenset[str], now: float, endpoint: Endpoint | None = None
+        self,
+        key: Hashable,
+        request: Any,
+        skip: frozenset[str],
+        now: float,
+        endpoint: Endpoint | None = None,
+        keys: tuple[Hashable, ...] = (),
     ) -> Chain:
         url = request.url
         origin = (url.scheme, url.host, url.port)
         if endpoint is None:
             endpoint = next(e for e in self.endpoints.candidates(*origin) if e.takes(request.method, url.path))
         found = endpoint
-        return self.state.add_chain(key, now, lambda: self._bind(found, request, origin, skip))
+        return self.state.add_chain(key, now, lambda: self._bind(found, origin, skip, keys))
 
-    def _bind(self, endpoint: Endpoint, request: Any, origin: Any, skip: frozenset[str]) -> Chain:
-        """The policies of an endpoint around the leaf, each with its state. The state's lock is held."""
+    def _bind(self, endpoint: Endpoint, origin: Any, skip: frozenset[str], keys: tuple[Hashable, ...]) -> Chain:
+        """The policies of an endpoint around the leaf, each with its state. The state's lock is held.
+
+        `keys`: what key functions gave, at the place of each policy that has one.
+        """
+        names = {"origin": origin, "endpoint": endpoint.pattern, "client": "client"}
         plan = endpoint.stack.plan(skip)
         cells = []
         for place, policy in plan.layers:
             slot = (type(policy), policy.name) if policy.name else (endpoint.pattern, place, policy)
-            cells.append(self.state.cell(policy, slot, _key(policy, endpoint, request, origin)))
+            key = keys[place] if callable(policy.key) else names[policy.key]
+            cells.append(self.state.cell(policy, slot, key))
         return Chain(
             enter=bind(
                 [(policy, cell.state) for (_, policy), cell in zip(plan.layers, cells, strict=True)],
@@ -235,13 +246,11 @@ def _keyed_by_request(stack: Stack) -> bool:
     return any(callable(policy.key) for policy in stack)
 
 
-def _key(policy: Any, endpoint: Endpoint, request: Any, origin: Hashable) -> Hashable:
-    key: str | Callable[[Any], Hashable] = policy.key
-    if callable(key):
-        given = key(request)
-        try:
-            hash(given)
-        except TypeError:
-            raise TypeError(f"{type(policy).__name__}: key must return something hashable, not {given!r}") from None
-        return given
-    return {"origin": origin, "endpoint": endpoint.pattern, "client": "client"}[key]
+def _key(policy: Any, request: Any) -> Hashable:
+    """What a policy's key function gives for a request."""
+    given: Hashable = policy.key(request)
+    try:
+        hash(given)
+    except TypeError:
+        raise TypeError(f"{type(policy).__name__}: key must return something hashable, not {given!r}") from None
+    return given
