@@ -3,7 +3,8 @@
 import asyncio
 import gc
 from collections.abc import AsyncIterator, Generator, Iterator
-from contextlib import suppress
+from contextlib import ExitStack, suppress
+from types import SimpleNamespace
 from typing import Any
 
 import httpx
@@ -15,6 +16,7 @@ import seawall
 from seawall import CircuitBreaker, ConcurrencyLimit, Stack, State, Timeout
 from seawall._transport import current
 from seawall.httpx import AsyncTransport, Transport
+from seawall.runtime._awaiting import let_go
 from seawall.testing import Cancelled, ScriptedServer, VirtualRuntime, reply
 
 STACK = Stack(Timeout(30), CircuitBreaker(), ConcurrencyLimit(1))
@@ -249,3 +251,40 @@ class Reads(seawall.Policy[None]):
         response = await next(call)
         await call.body(response).read(100)
         return response
+
+
+def test_what_is_thrown_away_is_closed_as_far_as_that_needs_no_waiting() -> None:
+    """A stream that wants to wait while it is closed comes to its end, be it closed by a coroutine or an awaitable."""
+    steps: list[str] = []
+
+    async def slow() -> None:
+        try:
+            steps.append("begins")
+            await asyncio.sleep(0)
+            steps.append("waited")
+        finally:
+            steps.append("ends")
+
+    let_go(SimpleNamespace(aclose=slow))
+    let_go(SimpleNamespace(aclose=lambda: Plain(steps.append("plain"))))
+    assert steps == ["begins", "ends", "plain"]
+
+
+def test_a_generator_that_is_thrown_away_while_its_thread_holds_locks_waits_for_none() -> None:
+    """A collector may end a user's generator anywhere: what its response holds is put down for whoever is next."""
+    state, server = State(), ScriptedServer(then=reply(body=[b"a", b"b"]))
+    with seawall.httpx.Client(STACK, transport=server, state=state) as c:
+
+        def chunks() -> Iterator[bytes]:
+            with c.stream("GET", URL) as response:
+                yield from response.iter_raw()
+
+        reading = chunks()
+        assert next(reading) == b"a"
+        with ExitStack() as locks:
+            for cell in state._all_cells():
+                if hasattr(cell.state, "_lock"):
+                    locks.enter_context(cell.state._lock)
+            reading.close()
+        assert c.get(URL).content == b"ab"
+    assert in_use(state) == 0

@@ -6,7 +6,8 @@ connection, a circuit's verdict, hangs a `Hold` on the body. A body ends exactly
 - "read": iterated to its end;
 - "closed": closed before that, cleanly;
 - "broken": an error came out of it, ours, the network's or the caller's cancellation;
-- "dropped": collected without being closed, which is a bug of the caller's (ResourceWarning).
+- "dropped": collected without being closed, which is a bug of the caller's (ResourceWarning), or together with the
+  coroutine that would have closed it.
 
 There is one class for sync and one for async iteration, because httpx tells a user who iterates the
 wrong way by the class of the stream.
@@ -19,6 +20,7 @@ from typing import Any, Literal, Protocol
 
 from ._call import INF, Call
 from ._errors import Expired
+from .runtime._awaiting import let_go, thrown_away
 
 End = Literal["read", "closed", "broken", "dropped"]
 
@@ -85,6 +87,9 @@ class Body:
             self.stream = self._iterator = ENDED
         call, leftovers = self.call, None
         for hold in reversed(holds):
+            if end == "dropped":
+                hold.abandon()
+                continue
             closing = hold.settle(call, end, error)
             if closing:
                 leftovers = closing if leftovers is None else leftovers + closing
@@ -109,9 +114,14 @@ class Body:
 async def close_all(resources: list[Any], runtime: Any) -> None:
     """Close every one of them, whatever cancels or breaks the closing of another."""
     failure: BaseException | None = None
-    for resource in resources:
+    left = iter(resources)
+    for resource in left:
         try:
             await runtime.close(resource)
+        except GeneratorExit:
+            for unclosed in left:
+                let_go(unclosed)
+            raise
         except BaseException as error:
             failure = error
     if failure is not None:
@@ -167,12 +177,16 @@ class AsyncBodyMixin(Body):
     async def read(self, most: int) -> bytes | None:
         """The whole body, or None if it has more than `most` bytes; then it can still be iterated from its start."""
         chunks, left = [], most
-        async for chunk in self:
-            chunks.append(chunk)
-            left -= len(chunk)
-            if left < 0:
-                self._ahead = chunks
-                return None
+        try:
+            async for chunk in self:
+                chunks.append(chunk)
+                left -= len(chunk)
+                if left < 0:
+                    self._ahead = chunks
+                    return None
+        except GeneratorExit:  # nobody else knows of the response yet
+            await self._finish("dropped", None)
+            raise
         return b"".join(chunks)
 
     def aclose(self) -> Any:  # awaited; not a coroutine function, since nearly every body has ended before
@@ -181,6 +195,10 @@ class AsyncBodyMixin(Body):
     async def _finish(self, end: End, error: BaseException | None) -> None:
         holds, self._holds = self._holds, None
         if holds is None:
+            return
+        if thrown_away():
+            self._settle(holds, "dropped", None)
+            let_go(self.stream)
             return
         runtime: Any = self.call.runtime
         try:
@@ -198,7 +216,7 @@ class AsyncBodyMixin(Body):
             end, error = "broken", raised
             raise
         finally:
-            leftovers = self._settle(holds, end, error)
+            leftovers = self._settle(holds, "dropped" if thrown_away() else end, error)
             if leftovers is not None:
                 await close_all(leftovers, self.call.runtime)
 
@@ -251,6 +269,8 @@ class SyncBodyMixin(Body):
         if holds is None:
             return
         self._unwatch()
+        if thrown_away():
+            end = "dropped"
         try:
             self.stream.close()
         except BaseException as raised:

@@ -86,7 +86,7 @@ class Admission:
             circuit.succeeded(self, now, call)
 
     def abandon(self) -> None:
-        self.circuit.orphans.append(self)
+        self.circuit.abandon(self)
 
 
 def judged(call: Call, admission: Admission, error: BaseException | None) -> Verdict:
@@ -224,6 +224,25 @@ class CircuitState:
         if self._notices:
             self.deliver()
 
+    def abandon(self, admission: Admission) -> None:
+        """Take an admission back from a collector, which may have interrupted a holder of the lock.
+
+        Then it is for whoever looks at the circuit next.
+        """
+        self.orphans.append(admission)
+        self._drain()
+
+    def _drain(self) -> None:
+        if self._lock.acquire(blocking=False):
+            try:
+                self._take_back()
+            finally:
+                self._lock.release()
+
+    def _take_back(self) -> None:
+        while self.orphans:
+            self._count(self.orphans.pop(), "neutral", 0.0)
+
     def _count(self, admission: Admission, verdict: Verdict, now: float) -> bool:
         """Count a verdict. True if the circuit must open for it."""
         first = not admission.settled
@@ -264,8 +283,7 @@ class CircuitState:
 
     def _settle_due(self, now: float, coin: Callable[[], float]) -> None:
         """Give the verdicts that fell due, and take back what was dropped."""
-        while self.orphans:
-            self._count(self.orphans.pop(), "neutral", now)
+        self._take_back()
         pending = self.pending
         while pending:
             admission = pending[0]
@@ -325,9 +343,11 @@ class CircuitState:
 
     def deliver(self) -> None:
         """Outside the lock: wake whom a transition revoked, tell who listens, in order."""
-        waiters, self._to_wake = self._to_wake, []
-        for waiter in waiters:
-            waiter.wake()
+        if self._to_wake:
+            with self._lock:
+                waiters, self._to_wake = self._to_wake, []
+            for waiter in waiters:
+                waiter.wake()
         while self._notices:
             with self._lock:
                 if self._notifying or not self._notices:

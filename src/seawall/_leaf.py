@@ -29,6 +29,9 @@ async def reserve_and_send(call: Call) -> Any:
         if network is not shard.network:
             shard.network = network
             shard.wire.learn(network)
+    except GeneratorExit:  # thrown away by a collector: nothing can be awaited there, and no lock
+        shard.abandon()
+        raise
     except BaseException:
         await close_all(shards.put(shard, runtime, keep=False), runtime)
         raise

@@ -83,8 +83,12 @@ class Surplus:
     async def aclose(self) -> None:
         try:
             await self.runtime.sleep(0)
-        finally:  # a call that is cancelled meanwhile does not leave them
+        except GeneratorExit:
+            raise  # thrown away by a collector: nothing can be awaited there, and no lock
+        except BaseException:  # a call that is cancelled meanwhile does not leave them
             await close_all(self.shards.trim(self.home), self.runtime)
+            raise
+        await close_all(self.shards.trim(self.home), self.runtime)
 
     def close(self) -> None:
         for transport in self.shards.trim(self.home):
@@ -154,6 +158,9 @@ class Shards:
         if closing:
             try:
                 await close_all(closing, runtime)
+            except GeneratorExit:
+                shard.abandon()
+                raise
             except BaseException:
                 await close_all(self.put(shard, runtime, keep=shard.used), runtime)
                 raise

@@ -37,6 +37,9 @@ async def reserve_and_stream(call: Call) -> Any:
     request.extensions = {**own, "trace": stream.trace}
     try:
         response = await send(call, stream.trunk.transport, stream.line)
+    except GeneratorExit:  # thrown away by a collector: nothing can be awaited there, and no lock
+        stream.abandon()
+        raise
     except BaseException as error:
         await close_all(stream.settle(call, "broken", error), runtime)
         raise
@@ -147,6 +150,9 @@ class Streams(Shards):
         if closing:
             try:
                 await close_all(closing, runtime)
+            except GeneratorExit:
+                ways.drop(trunk)
+                raise
             except BaseException:
                 await close_all(self.leave(trunk, runtime, keep=trunk.used), runtime)
                 raise

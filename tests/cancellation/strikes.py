@@ -5,12 +5,17 @@ counts these yields and hands them on, so both drivers see the same points. A st
 
 - "waiting": while the coroutine waits, after whatever was ready to run by then;
 - "woken": when what it waited for has come (a slot, a turn, a deadline of ours), before it could take a step.
+
+What hits is a cancellation, a timeout, an exception, or the collector: then the coroutine is thrown away where it
+waits, by a thread that holds every lock there is.
 """
 
 import asyncio
+import gc
 import random
 from collections.abc import Callable, Coroutine, Generator
-from dataclasses import dataclass
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import virtual_loop
@@ -35,6 +40,10 @@ class Strike:
     number: int = 0
     suspensions: int = 0
     hit: bool = False
+    locked: Callable[[], AbstractContextManager[None]] = nullcontext
+    """Holds every lock of Seawall's, as whoever is interrupted by a collector may."""
+    complaints: list[BaseException] = field(default_factory=list)
+    """What came of throwing it away."""
     unbalanced: int = 0
     """Cancellations of its task that nobody took back, or that somebody took back too often."""
 
@@ -50,10 +59,21 @@ class Steps:
     def __init__(self, coro: Coroutine[Any, Any, Any], told: Callable[[Any], None]) -> None:
         self.coro = coro
         self.told = told
+        self.collected = False
+
+    def collect(self, strike: Strike) -> None:
+        """Throw it away, as a collector would."""
+        self.collected = True
+        try:
+            with strike.locked():
+                self.coro.close()
+                gc.collect()  # what goes with it
+        except BaseException as error:  # which a collector only prints
+            strike.complaints.append(error)
 
     def __await__(self) -> Generator[Any, Any, Any]:
         error: BaseException | None = None
-        while True:
+        while not self.collected:
             try:
                 suspended = self.coro.send(None) if error is None else self.coro.throw(error)
             except StopIteration as done:
@@ -64,6 +84,8 @@ class Steps:
                 yield suspended
             except BaseException as raised:
                 error = raised
+        assert error is not None
+        raise error
 
 
 class Watched(VirtualRuntime):
@@ -82,7 +104,7 @@ class Watched(VirtualRuntime):
 class Virtual:
     """Plays in virtual time."""
 
-    hows = ("cancel", "fault")
+    hows = ("cancel", "fault", "collected")
 
     def __init__(self) -> None:
         self.runtime = Watched()
@@ -93,10 +115,12 @@ class Virtual:
 
     def strike(self, coro: Coroutine[Any, Any, Any], strike: Strike) -> Any:
         """Start a coroutine that is to be struck. Awaits to what it returned, or raised, or STRUCK."""
-        error = Cancelled() if strike.how == "cancel" else Fault()
+        error = Fault() if strike.how == "fault" else Cancelled()
 
         def hit() -> None:
             strike.hit = True
+            if strike.how == "collected":
+                steps.collect(strike)
             task.interrupt(error)
 
         async def soon() -> None:
@@ -112,7 +136,7 @@ class Virtual:
 
         async def victim() -> Any:
             try:
-                return await Steps(coro, told)
+                return await steps
             except BaseException as raised:
                 if raised is error:
                     return STRUCK
@@ -120,6 +144,7 @@ class Virtual:
                     return raised
                 raise
 
+        steps = Steps(coro, told)
         task = self.spawn(victim(), "victim")
         return task
 

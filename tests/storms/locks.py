@@ -85,7 +85,9 @@ class GuardedQueue(Queue):
 GUARDED: dict[type, frozenset[str]] = {
     Slots: frozenset({"in_use"}),
     BudgetState: frozenset({"tokens"}),
-    CircuitState: frozenset({"state", "generation", "probes", "probes_succeeded", "failed_in_a_row", "open_until"}),
+    CircuitState: frozenset(
+        {"state", "generation", "probes", "probes_succeeded", "failed_in_a_row", "open_until", "_to_wake"}
+    ),
 }
 """What may only be set under the lock."""
 

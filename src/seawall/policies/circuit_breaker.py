@@ -87,7 +87,10 @@ class CircuitBreaker(Gate[CircuitState]):
     def failed(self, call: Call, state: CircuitState, error: BaseException) -> None:
         admission: Any = call.guard  # the innermost guard of a call that comes back to us is ours
         call.guard = admission.outer
-        self._report(call, state, admission, judged(call, admission, error))
+        if isinstance(error, GeneratorExit):  # thrown away by a collector, which may wait for no lock
+            admission.abandon()
+        else:
+            self._report(call, state, admission, judged(call, admission, error))
 
     def passed(self, call: Call, state: CircuitState, response: Any) -> Admission | None:
         admission: Any = call.guard

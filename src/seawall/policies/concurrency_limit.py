@@ -56,7 +56,7 @@ class ConcurrencyLimit(Gate[Slots]):
         return state.enter(call, until, owner="ConcurrencyLimit", key=state.key, flow=call.options.tenant)
 
     def failed(self, call: Call, state: Slots, error: BaseException) -> None:
-        state.release()
+        state.abandon()  # waits for no lock: it may be a collector that throws the call away
 
     def passed(self, call: Call, state: Slots, response: Any) -> None:
         if self.release_on == "headers":

@@ -5,6 +5,7 @@ outcome needs a decision, `wait` before `stop`, since `stop_before_delay` reads 
 """
 
 import threading
+from collections import deque
 from collections.abc import Callable, Collection
 from dataclasses import KW_ONLY, dataclass, field
 from typing import Any
@@ -56,6 +57,7 @@ class BudgetState:
     def __init__(self, settings: RetryBudget | None) -> None:
         self.settings = settings
         self.tokens = self.capacity = INF if settings is None else settings.capacity
+        self._given: deque[float] = deque()  # and not yet added
         self._lock = threading.Lock()
 
     def withdraw(self, status: int | None) -> float | None:
@@ -64,16 +66,26 @@ class BudgetState:
             return 0.0
         cost = self.settings.throttled if status in THROTTLED else self.settings.transient
         with self._lock:
-            if self.tokens < cost:
-                return None
-            self.tokens -= cost
-        return cost
+            enough = self.tokens >= cost
+            if enough:
+                self.tokens -= cost
+        self._drain()
+        return cost if enough else None
 
     def deposit(self, tokens: float) -> None:
         """Give tokens, never above the capacity."""
         if self.tokens < self.capacity:
-            with self._lock:
-                self.tokens = min(self.capacity, self.tokens + tokens)
+            self._given.append(tokens)
+            self._drain()
+
+    def _drain(self) -> None:
+        """Who holds the lock looks after letting go of it: a collector that interrupts a holder waits for nobody."""
+        while self._given and self._lock.acquire(blocking=False):
+            try:
+                while self._given:
+                    self.tokens = min(self.capacity, self.tokens + self._given.popleft())
+            finally:
+                self._lock.release()
 
     def succeeded(self) -> None:
         """A call succeeded at its first attempt."""

@@ -2,6 +2,7 @@
 
 import sys
 import threading
+from collections import deque
 from collections.abc import Awaitable, Callable, Hashable
 from dataclasses import KW_ONLY, dataclass, field
 from typing import TYPE_CHECKING, Any, TypeGuard
@@ -30,6 +31,10 @@ SCARCE = 0.1
 """The share of a quota below which what is left is spread until its reset."""
 
 
+Landing = tuple[float, float]
+"""When a strict start's answer would have been here, and its cost."""
+
+
 class ThrottleState:
     """The rate and the line of one key. `_lock` guards all of it; wakes are delivered outside.
 
@@ -46,6 +51,7 @@ class ThrottleState:
         self._states_quota = False
         self.asked = 0.0  # when a call last asked to start
         self._queue = Queue()
+        self._orphans: deque[Ticket | Landing] = deque()  # what collectors threw away
         self._lock = threading.Lock()
 
     def belong(self, label: Hashable, listeners: list[Listener]) -> None:
@@ -67,6 +73,8 @@ class ThrottleState:
             return True
         finally:
             self._lock.release()
+            if self._orphans:
+                self._drain()
 
     def join(self, ticket: Ticket, now: float, until: float) -> float | None:
         """Take a place in line; or, if the wait would pass `until`, return how long it would be."""
@@ -128,9 +136,34 @@ class ThrottleState:
     def land(self, now: float, cost: float) -> Ticket | None:
         """A strict start's response is here: it counts from now. Returns the head, which may go sooner."""
         with self._lock:
-            assert isinstance(self.engine, StrictWindow)
-            self.engine.land(now, cost)
+            self._land(now, cost)
             return self._queue.peek()
+
+    def abandon(self, orphan: Ticket | Landing) -> None:
+        """Take back from a collector a place in line, or a strict start: it may have interrupted a holder of the lock.
+
+        Whoever holds the lock looks for orphans after letting go of it, so none is forgotten.
+        """
+        self._orphans.append(orphan)
+        self._drain()
+
+    def _drain(self) -> None:
+        while self._orphans and self._lock.acquire(blocking=False):
+            try:
+                while self._orphans:
+                    orphan = self._orphans.popleft()
+                    if not isinstance(orphan, Ticket):
+                        self._land(*orphan)
+                    elif orphan.state == "waiting":
+                        self._queue.discard(orphan)
+                head = self._queue.peek()
+            finally:
+                self._lock.release()
+            wake(self, head)
+
+    def _land(self, now: float, cost: float) -> None:
+        assert isinstance(self.engine, StrictWindow)
+        self.engine.land(now, cost)
 
     def _ready_at(self, now: float, cost: float) -> float:
         ready = self.engine.ready_at(now, cost)
@@ -194,7 +227,7 @@ class LimiterState(ThrottleState):
                 WaitTooLong, "Throttle: the AsyncLimiter did not admit the call in time", key=self.key
             ) from None
         finally:
-            self.line.release()
+            self.line.abandon()  # waits for no lock: it may be a collector that throws the call away
 
     def _ready_by(self, until: float, call: Call) -> float:
         """When the server lets the head of the line start; `WaitTooLong` if that is too late."""
@@ -307,11 +340,14 @@ class Throttle(Gate[Any]):
             if state.until_look > 0 or not state.looks(response.headers):
                 return
         seconds = state.heed(call.runtime.now(), response.headers, response.status_code)
+        state._drain()
         if seconds is not None and call.chain.listeners:
             call.emit(Paused(endpoint=call.endpoint, key=state.key, seconds=seconds))
 
     def failed(self, call: Call, state: ThrottleState, error: BaseException) -> None:
-        if self.strict:
+        if self.strict and isinstance(error, GeneratorExit):
+            state.abandon((call.runtime.now(), call.options.cost))
+        elif self.strict:
             self._land(call, state)
 
     def _land(self, call: Call, state: ThrottleState) -> None:
@@ -332,6 +368,7 @@ async def _line_up(state: ThrottleState, call: Call, cost: float, until: float) 
     arrived = runtime.now()
     ticket = Ticket(runtime.waiter(), arrived - AGEING * call.options.priority, cost=cost)
     too_long = state.join(ticket, arrived, until)
+    state._drain()
     if too_long is not None:
         raise _too_long(state, call, f"the wait would be {too_long:.3g} s", too_long)
     try:
@@ -343,8 +380,12 @@ async def _line_up(state: ThrottleState, call: Call, cost: float, until: float) 
                 return
             if now >= until:
                 raise _too_long(state, call, f"no turn within {until - arrived:.3g} s", None)
+            state._drain()
             await call.wait(ticket.waiter, min(at, until))
             ticket.waiter = runtime.waiter()  # before looking again, so that no wake is lost
+    except GeneratorExit:
+        state.abandon(ticket)
+        raise
     except BaseException:
         wake(state, state.leave(ticket))
         raise
@@ -359,6 +400,7 @@ def wake(state: ThrottleState, head: Ticket | None) -> None:
     """Wake the head of a line; one that cannot be woken leaves it."""
     while head is not None and not head.waiter.wake():
         head = state.leave(head)
+    state._drain()
 
 
 def _is_limiter(rate: object) -> "TypeGuard[AsyncLimiter]":

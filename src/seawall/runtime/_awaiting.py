@@ -6,6 +6,7 @@ stepped once by hand, and only if it really suspends is a timer armed and the `r
 """
 
 import os
+import sys
 import types
 from collections.abc import Awaitable, Generator
 from typing import Any
@@ -62,7 +63,10 @@ class Awaiting:
             return await self.within(transport.handle_async_request(request), deadline)
         except BaseException:
             if line.stream is not None:
-                await self.close(line.stream)
+                if thrown_away():
+                    let_go(line.stream)
+                else:
+                    await self.close(line.stream)
             raise
         finally:
             request.extensions = own
@@ -101,6 +105,26 @@ class Awaiting:
             logger.debug("a discarded response broke while it was drained (%s)", type(error).__name__)
         finally:
             await body.aclose()
+
+
+def thrown_away() -> bool:
+    """Whether this runs because a collector ends a coroutine or generator.
+
+    Then nothing can be awaited, and no lock: the thread that was interrupted for it may hold it.
+    """
+    return isinstance(sys.exception(), GeneratorExit)
+
+
+def let_go(resource: Any) -> None:
+    """Close what was thrown away, as far as that goes without waiting for anything."""
+    steps: Any = resource.aclose()
+    if not hasattr(steps, "send"):
+        steps = steps.__await__()
+    try:
+        steps.send(None)
+    except StopIteration:
+        return
+    steps.close()
 
 
 class Making:
