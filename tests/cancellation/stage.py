@@ -64,7 +64,7 @@ class Scenario:
     """How many calls are started together afterwards: a limit, plus one."""
     cost: float | None = None
     """What one retry takes from the budget."""
-    drivers: tuple[str, ...] = ("virtual", "asyncio")
+    drivers: tuple[str, ...] = tuple(DRIVERS)
 
 
 @dataclass
@@ -229,6 +229,10 @@ def run(driver: str, scenario: Scenario, strike: Strike) -> Played:
     """Play a scenario once, and see that nothing was dropped on the floor."""
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
+        # who stops reading leaves the generators of httpx and of a bare transport; trio says so without Seawall, too
+        warnings.filterwarnings(
+            "ignore", message="Async generator '(httpx|cancellation|seawall.testing)", category=ResourceWarning
+        )
         try:
             playing = DRIVERS[driver]()
             played: Played = playing.run(Stage(playing, scenario).play(strike))
@@ -254,8 +258,9 @@ def every_point(driver: str, scenario: Scenario, how: str, when: When) -> int:
         assert strike.unbalanced == 0, f"{strike}: cancellations of the task are out of balance"
         if not strike.hit:
             break
-        # a fault may be handled, as one that breaks a response which is being discarded
-        handled = how == "fault" and _is(end, scenario.ends)
+        # a fault may be handled, as one that breaks a response which is being discarded;
+        # and trio tells of a cancellation at the next checkpoint, which may never come
+        handled = (how == "fault" or driver == "trio") and _is(end, scenario.ends)
         assert handled or end == STRUCK, f"{strike}: the call ended with {end}"
         struck.append(played)
     assert _is(end, scenario.ends), f"left alone, the call ended with {end}"

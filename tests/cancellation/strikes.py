@@ -1,7 +1,7 @@
-"""Strikes a coroutine at its n-th suspension: one plan, carried out on a virtual clock or on asyncio.
+"""Strikes a coroutine at its n-th suspension: one plan, carried out on a virtual clock, on asyncio or in trio.
 
 A coroutine suspends by yielding, through every frame, to whatever drives it. `Steps` stands at the outermost frame,
-counts these yields and hands them on, so both drivers see the same points. A strike hits in one of two moments:
+counts these yields and hands them on, so all drivers see the same points. A strike hits in one of two moments:
 
 - "waiting": while the coroutine waits, after whatever was ready to run by then;
 - "woken": when what it waited for has come (a slot, a turn, a deadline of ours), before it could take a step.
@@ -16,10 +16,16 @@ import random
 from collections.abc import Callable, Coroutine, Generator
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
+from types import SimpleNamespace
 from typing import Any, Literal
 
+import outcome
+import pytest
+import trio
 import virtual_loop
+from trio.testing import MockClock
 
+from seawall.runtime.trio import TrioRuntime
 from seawall.testing import Cancelled, VirtualRuntime
 
 When = Literal["waiting", "woken"]
@@ -73,15 +79,16 @@ class Steps:
 
     def __await__(self) -> Generator[Any, Any, Any]:
         error: BaseException | None = None
+        sent: Any = None
         while not self.collected:
             try:
-                suspended = self.coro.send(None) if error is None else self.coro.throw(error)
+                suspended = self.coro.send(sent) if error is None else self.coro.throw(error)
             except StopIteration as done:
                 return done.value
             self.told(suspended)
             error = None
             try:
-                yield suspended
+                sent = yield suspended
             except BaseException as raised:
                 error = raised
         assert error is not None
@@ -229,4 +236,107 @@ class Asyncio:
         return tasks + [timer for timer in timers if timer._callback.__qualname__ != "_Lane._rung"]
 
 
-DRIVERS = {"virtual": Virtual, "asyncio": Asyncio}
+class Job:
+    """A task of trio's. Await it for its result."""
+
+    def __init__(self, coro: Coroutine[Any, Any, Any]) -> None:
+        self.coro = coro
+        self.done = trio.Event()
+        self.outcome: outcome.Outcome[Any] | None = None
+
+    async def run(self) -> None:
+        self.outcome = await outcome.acapture(lambda: self.coro)
+        self.done.set()
+
+    def __await__(self) -> Generator[Any, Any, Any]:
+        yield from self.done.wait().__await__()
+        assert self.outcome is not None
+        return self.outcome.unwrap()
+
+
+class Watching(trio.abc.Instrument):
+    """Strikes a task at the moment at which it is woken."""
+
+    task: Any = None
+    hit: Callable[[], None]
+
+    def task_scheduled(self, task: Any) -> None:
+        if task is self.task:
+            self.task = None
+            self.hit()
+
+
+class InOrder:
+    """In the place of the coin with which trio shuffles what is ready: that runs as it was started."""
+
+    def shuffle(self, batch: list[Any]) -> None:
+        pass
+
+
+class Trio:
+    """Plays in trio, whose clock jumps. What is cancelled there stays so: each checkpoint tells the task anew."""
+
+    hows = ("cancel",)
+
+    def __init__(self) -> None:
+        self.clock = MockClock(autojump_threshold=0)
+        self.now, self.sleep = self.clock.current_time, trio.sleep
+        self.watching = Watching()
+
+    def spawn(self, coro: Coroutine[Any, Any, Any]) -> Job:
+        job = Job(coro)
+        self.nursery.start_soon(job.run)
+        return job
+
+    def run(self, main: Coroutine[Any, Any, Any]) -> Any:
+        async def playing() -> Any:
+            async with trio.open_nursery() as self.nursery:
+                result = await outcome.acapture(lambda: main)
+                self.nursery.cancel_scope.cancel()
+            return result.unwrap()  # out here, where no group wraps what it raises
+
+        random.seed(0)  # the coin of trio's runtime
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr("trio._core._run._ALLOW_DETERMINISTIC_SCHEDULING", True)
+            patch.setattr("trio._core._run._r", InOrder())
+            patch.setattr("seawall.runtime.trio.time", SimpleNamespace(monotonic=self.now))
+            patch.setattr(TrioRuntime, "now", staticmethod(self.now))
+            return trio.run(playing, clock=self.clock, instruments=[self.watching])
+
+    def strike(self, coro: Coroutine[Any, Any, Any], strike: Strike) -> Job:
+        """As on the virtual clock."""
+        scope = trio.CancelScope()
+
+        def hit() -> None:
+            strike.hit = True
+            scope.cancel()
+
+        async def soon() -> None:
+            hit()
+
+        def told(_: Any) -> None:
+            if not strike.due():
+                return
+            if strike.when == "waiting":
+                self.spawn(soon())
+            else:
+                self.watching.task, self.watching.hit = trio.lowlevel.current_task(), hit
+
+        async def victim() -> Any:
+            with scope:
+                try:
+                    return await Steps(coro, told)
+                except Exception as error:
+                    return error
+            return STRUCK
+
+        return self.spawn(victim())
+
+    def left(self) -> list[Any]:
+        """What still runs besides the current task: tasks and deadlines."""
+        statistics = trio.lowlevel.current_statistics()
+        deadlines = [statistics.seconds_to_next_deadline] if statistics.seconds_to_next_deadline < float("inf") else []
+        return [*self.nursery.child_tasks, *deadlines]
+
+
+DRIVERS = {"virtual": Virtual, "asyncio": Asyncio, "trio": Trio}

@@ -91,7 +91,9 @@ def test_a_slot_that_is_kept_is_found(driver: str):
 
 
 def test_a_cancellation_that_is_swallowed_is_found(driver: str):
-    """A call that goes on although it was cancelled is reported."""
+    """A call that goes on although it was cancelled is reported. In trio it cannot: it is cancelled anew."""
+    if driver == "trio":
+        return
     found(driver, "the call ended with 200|out of balance", Swallows())
 
 
