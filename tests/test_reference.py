@@ -13,7 +13,7 @@ import seawall.testing.simulation
 
 REFERENCE = Path(__file__).parents[1] / "docs" / "reference"
 MODULE = re.compile(r"^\.\. currentmodule:: (\S+)$", re.MULTILINE)
-ENTRY = re.compile(r"^\.\. auto\w+:: (\w+)", re.MULTILINE)
+ENTRY = re.compile(r"^\.\. auto\w+:: (?:\w+\.)*(\w+)", re.MULTILINE)
 
 
 @pytest.mark.parametrize(
