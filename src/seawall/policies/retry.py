@@ -5,7 +5,6 @@ outcome needs a decision, `wait` before `stop`, since `stop_before_delay` reads 
 """
 
 import threading
-from collections import deque
 from collections.abc import Callable, Collection
 from dataclasses import KW_ONLY, dataclass, field
 from typing import Any
@@ -57,7 +56,7 @@ class BudgetState:
     def __init__(self, settings: RetryBudget | None) -> None:
         self.settings = settings
         self.tokens = self.capacity = INF if settings is None else settings.capacity
-        self._given: deque[float] = deque()  # and not yet added
+        self._given: list[float] = []  # and not yet added
         self._lock = threading.Lock()
 
     def withdraw(self, status: int | None) -> float | None:
@@ -83,7 +82,7 @@ class BudgetState:
         while self._given and self._lock.acquire(blocking=False):
             try:
                 while self._given:
-                    self.tokens = min(self.capacity, self.tokens + self._given.popleft())
+                    self.tokens = min(self.capacity, self.tokens + self._given.pop())
             finally:
                 self._lock.release()
 

@@ -2,7 +2,6 @@
 
 import sys
 import threading
-from collections import deque
 from collections.abc import Awaitable, Callable, Hashable
 from dataclasses import KW_ONLY, dataclass, field
 from typing import TYPE_CHECKING, Any, TypeGuard
@@ -51,7 +50,7 @@ class ThrottleState:
         self._states_quota = False
         self.asked = 0.0  # when a call last asked to start
         self._queue = Queue()
-        self._orphans: deque[Ticket | Landing] = deque()  # what collectors threw away
+        self._orphans: list[Ticket | Landing] = []  # what collectors threw away
         self._lock = threading.Lock()
 
     def belong(self, label: Hashable, listeners: list[Listener]) -> None:
@@ -151,7 +150,7 @@ class ThrottleState:
         while self._orphans and self._lock.acquire(blocking=False):
             try:
                 while self._orphans:
-                    orphan = self._orphans.popleft()
+                    orphan = self._orphans.pop(0)
                     if not isinstance(orphan, Ticket):
                         self._land(*orphan)
                     elif orphan.state == "waiting":
