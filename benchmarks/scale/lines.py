@@ -2,7 +2,8 @@
 
 - `tickets`: the state alone, stepped by hand with waiters that do nothing.
 - `calls`: asyncio tasks in `AsyncTransport.handle_async_request`, each with a deadline; let go, they send.
-- `futures`: asyncio tasks that wait at futures of their own, which is what asyncio takes of `calls`.
+- `futures`: asyncio tasks that wait at futures of their own, which is what asyncio takes of `calls`. They take turns
+  with these in one process; `added` is the difference within a round, which is what Seawall takes.
 
 Thousands of requests are much to walk through, and whether the collector of garbage does so in one timing or in the
 next is chance. So the times are what a user sees, collecting included, but they are said to grow without it.
@@ -237,13 +238,27 @@ def once(way: str, line: Line, end: End, count: int) -> Timing:
     return asyncio.run(in_tasks(open_line, end, count))
 
 
-def timed(way: str, line: Line, end: End, counts: tuple[int, ...], rounds: int) -> dict[int, list[Timing]]:
-    """The timings of each count, round by round. The first, short one is not kept."""
-    once(way, line, end, min(100, *counts))
-    kept: dict[int, list[Timing]] = {count: [] for count in counts}
-    for count in measure.interleaved(counts, rounds):
-        kept[count].append(once(way, line, end, count))
+def timed(
+    ways: tuple[str, ...], line: Line, end: End, counts: tuple[int, ...], rounds: int
+) -> dict[str, dict[int, list[Timing]]]:
+    """The timings of each way and count, round by round. The first, short ones are not kept."""
+    for way in ways:
+        once(way, line, end, min(100, *counts))
+    kept: dict[str, dict[int, list[Timing]]] = {way: {count: [] for count in counts} for way in ways}
+    for way, count in measure.interleaved(tuple(product(ways, counts)), rounds):
+        kept[way][count].append(once(way, line, end, count))
     return kept
+
+
+def added(calls: dict[int, list[Timing]], futures: dict[int, list[Timing]]) -> dict[int, list[Timing]]:
+    """What calls take beyond what asyncio takes of them, round by round."""
+    return {
+        count: [
+            Timing(*(more - less for more, less in zip(one, other, strict=True)))
+            for one, other in zip(calls[count], futures[count], strict=True)
+        ]
+        for count in calls
+    }
 
 
 def doublings(own: dict[int, list[float]]) -> list[tuple[int, float]]:
@@ -261,18 +276,25 @@ def measured(context: SpawnContext, scale: Scale) -> list[Section]:
             f"Calls in the line of a {line}, {end} in one go",
             ("what", "calls", "lined up, ms", "gone, ms", "quartiles", "collecting, ms", "own µs a call", "growth"),
         )
-        for way in ("tickets", "calls", "futures"):
-            timings = apart(context, timed, way, line, end, scale.lines, scale.rounds)
+        found = apart(context, timed, ("tickets",), line, end, scale.lines, scale.rounds)
+        found |= apart(context, timed, ("calls", "futures"), line, end, scale.lines, scale.rounds)
+        found["added"] = added(found["calls"], found["futures"])
+        for way, timings in found.items():
             growth = dict(doublings({count: [timing.own for timing in runs] for count, runs in timings.items()}))
             for count, runs in timings.items():
                 section.rows.append([way, f"{count:,}", *cells(count, runs, growth.get(count))])
                 figures = [timing._asdict() for timing in runs]
                 section.figures.append({"what": way, "line": line, "end": end, "calls": count, "timings": figures})
-            if way != "futures":
-                name = f"{line}, {end}, {way}"
-                runs = timings.get(JUDGED_AT, [])
-                judged = Spread.of(timing.gone * 1e3 for timing in runs).median if runs else None
-                section.bars.append(Bar(f"{name}: ms for {JUDGED_AT:,}", judged, limit=60))
+            if way == "futures":
+                continue
+            name = f"{line}, {end}, {way}"
+            runs = timings.get(JUDGED_AT, [])
+            judged = Spread.of(timing.gone * 1e3 for timing in runs).median if runs else None
+            section.bars.append(Bar(f"{name}: ms for {JUDGED_AT:,}", judged, limit=60))
+            if way == "added":
+                own = Spread.of(timing.own * 1e3 for timing in runs).median if runs else None
+                section.bars.append(Bar(f"{name}, not collecting: ms for {JUDGED_AT:,}", own, limit=60))
+            else:
                 section.bars.append(Bar(f"{name}: worst growth per doubling", max(growth.values()), limit=2.2))
         sections.append(section)
     return sections
