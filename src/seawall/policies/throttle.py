@@ -30,10 +30,6 @@ SCARCE = 0.1
 """The share of a quota below which what is left is spread until its reset."""
 
 
-Landing = tuple[float, float]
-"""When a strict start's answer would have been here, and its cost."""
-
-
 class ThrottleState:
     """The rate and the line of one key. `_lock` guards all of it; wakes are delivered outside.
 
@@ -50,7 +46,7 @@ class ThrottleState:
         self._states_quota = False
         self.asked = 0.0  # when a call last asked to start
         self._queue = Queue()
-        self._orphans: list[Ticket | Landing] = []  # what collectors threw away
+        self._orphans: list[Ticket | tuple[float, float]] = []  # what collectors threw away
         self._lock = threading.Lock()
 
     def belong(self, label: Hashable, listeners: list[Listener]) -> None:
@@ -135,34 +131,29 @@ class ThrottleState:
     def land(self, now: float, cost: float) -> Ticket | None:
         """A strict start's response is here: it counts from now. Returns the head, which may go sooner."""
         with self._lock:
-            self._land(now, cost)
+            assert isinstance(self.engine, StrictWindow)
+            self.engine.land(now, cost)
             return self._queue.peek()
 
-    def abandon(self, orphan: Ticket | Landing) -> None:
-        """Take back from a collector a place in line, or a strict start: it may have interrupted a holder of the lock.
-
-        Whoever holds the lock looks for orphans after letting go of it, so none is forgotten.
-        """
+    def abandon(self, orphan: Ticket | tuple[float, float]) -> None:
+        """Take back a place, or a strict start (when, its cost), from a collector: a holder of the lock looks later."""
         self._orphans.append(orphan)
         self._drain()
 
     def _drain(self) -> None:
+        engine: Any = self.engine
         while self._orphans and self._lock.acquire(blocking=False):
             try:
                 while self._orphans:
                     orphan = self._orphans.pop(0)
                     if not isinstance(orphan, Ticket):
-                        self._land(*orphan)
+                        engine.land(*orphan)
                     elif orphan.state == "waiting":
                         self._queue.discard(orphan)
                 head = self._queue.peek()
             finally:
                 self._lock.release()
             wake(self, head)
-
-    def _land(self, now: float, cost: float) -> None:
-        assert isinstance(self.engine, StrictWindow)
-        self.engine.land(now, cost)
 
     def _ready_at(self, now: float, cost: float) -> float:
         ready = self.engine.ready_at(now, cost)
