@@ -247,3 +247,16 @@ def test_long_values_are_read_in_linear_time(name: str, value: Any) -> None:
     for _ in range(20):
         retry_after(fields)
         quota(fields)
+
+
+def test_of_several_quotas_the_one_with_the_smallest_share_left_counts() -> None:
+    """Not the smallest number; of equal shares the one whose reset is farther off; an unknown limit has all left."""
+
+    def found(limits: str, left: str) -> tuple[float, float]:
+        tightest = quota(httpx.Headers({"RateLimit-Policy": limits, "RateLimit": left}))
+        assert tightest is not None
+        return tightest.remaining, tightest.reset
+
+    assert found('"hour";q=1000, "second";q=10', '"second";r=5;t=1, "hour";r=20;t=900') == (20, 900)
+    assert found('"second";q=10, "hour";q=1000', '"second";r=1;t=1, "hour";r=100;t=900') == (100, 900)
+    assert found('"hour";q=1000', '"other";r=3;t=5, "hour";r=500;t=900') == (500, 900)
