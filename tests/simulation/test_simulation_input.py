@@ -42,6 +42,9 @@ WRONG: list[tuple[Callable[[], Any], type[Exception], str]] = [
     (lambda: Schedule(1, [(5, 1), (4, 2)]), ValueError, "Schedule: the time of a change must be .* at least 5, not 4"),
     (lambda: Schedule(1, [3]), TypeError, "Schedule: changes must hold pairs of a time and a value, not 3"),  # type: ignore[list-item]
     (lambda: Server(slots=-1), ValueError, "Server: slots must be a number of at least 0 or None, not -1"),
+    (lambda: Server(slots=2.5), ValueError, r"Server: slots must be a whole number of at least 0 or None, not 2\.5"),
+    (lambda: Server(slots=Schedule(1, [(1, 0.5)])), ValueError, r"Server: slots must be a whole number .*, not 0\.5"),
+    (lambda: Server(queue_seconds=1, service=Constant(0)), ValueError, "queue_seconds needs a service that takes time"),
     (lambda: Server(service=0.1), TypeError, r"Server: service must be a distribution .*, not 0\.1"),  # type: ignore[arg-type]
     (lambda: Server(failing=2), ValueError, "Server: failing must be a number of at least 0 and at most 1, not 2"),
     (lambda: Server(failing=Schedule(0, [(1, 2)])), ValueError, "Server: failing must be .* at most 1, not 2"),
@@ -66,12 +69,16 @@ WRONG: list[tuple[Callable[[], Any], type[Exception], str]] = [
     (lambda: Scenario(**GOOD | {"name": ""}), ValueError, "Scenario: name must be a non-empty string, not ''"),
     (lambda: Scenario(**GOOD | {"server": 1}), TypeError, "Scenario: server must be a Server, not 1"),
     (lambda: Scenario(**GOOD | {"traffic": [1]}), TypeError, "Scenario: traffic must hold Traffic, not 1"),
-    (lambda: Scenario(**GOOD | {"traffic": []}), ValueError, r"one group or more, of different names, not \[\]"),
+    (lambda: Scenario(**GOOD | {"traffic": []}), ValueError, r"hold 1 to 255 groups, of different names, not \[\]"),
     (lambda: Scenario(**GOOD | {"traffic": [TRAFFIC] * 2}), ValueError, r"of different names, not \['traffic', 'tra"),
-    (lambda: Scenario(**GOOD | {"duration": 0}), ValueError, "Scenario: duration must be a number above 0, not 0"),
+    (lambda: Scenario(**GOOD | {"duration": 0}), ValueError, "duration must be .* above 0 and at most 86400, not 0"),
+    (lambda: Scenario(**GOOD | {"duration": 1e9}), ValueError, r"duration must be .* at most 86400, not 1000000000\.0"),
+    (lambda: Scenario(**GOOD | {"drain": 1e9}), ValueError, r"drain must be .* at most 86400, not 1000000000\.0"),
     (lambda: Scenario(**GOOD | {"fault": 5}), TypeError, "Scenario: fault must be a pair of seconds or None, not 5"),
     (lambda: Scenario(**GOOD | {"fault": (5, 20)}), ValueError, "Scenario: the end of fault .* at most 10, not 20"),
     (lambda: overload("flood"), ValueError, "no scenario of overload is called 'flood'; there are calm, stall, spike"),
+    (lambda: overload("calm", load=0), ValueError, "overload: load must be a number above 0, not 0"),
+    (lambda: overload("calm", slots=0), ValueError, "overload: slots must be a whole number of at least 1, not 0"),
     (lambda: simulate("stall", PATIENT), TypeError, "a simulation plays a Scenario, not 'stall'"),  # type: ignore[arg-type]
     (lambda: simulate(scenario(), PATIENT, seed="1"), TypeError, "seed must be a whole number, not '1'"),  # type: ignore[arg-type]
     (lambda: Simulation(scenario(), 5), seawall.StackError, "policies must be a Stack, Endpoints or None, not 5"),  # type: ignore[arg-type]

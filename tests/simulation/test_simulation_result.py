@@ -94,6 +94,19 @@ def test_states_and_circuits_are_noted() -> None:
     assert (whose[:7], old, new) == ("traffic", "closed", "open")
 
 
+def test_a_result_tells_what_came_of_it() -> None:
+    """Its repr has what a failed assertion should show."""
+    result = simulate(OUTAGE, PATIENT)
+    assert repr(result) == (
+        "<Result of small, seed 0: 600 calls, 83.3% answered, 1.000 attempts a call, recovered 0 s after the fault>"
+    )
+    simulation = Simulation(OUTAGE, PATIENT)
+    next(iter(simulation))
+    assert repr(simulation.result()) == (
+        "<Result of small, seed 0: 10 calls so far, 100.0% answered, 1.000 attempts a call>"
+    )
+
+
 def test_data_is_for_json() -> None:
     """`data()` has the figures and the series, and is plain."""
     slow = replace(overload("stall", load=0.05, duration=75), name="short")
@@ -222,3 +235,14 @@ def test_scenarios_are_data(name: str) -> None:
     assert known.name == name
     assert known.about.endswith(".")
     assert replace(known) == known
+
+
+@pytest.mark.parametrize(("bound", "message"), [("CALLS", "100 calls at"), ("AT_ONCE", "100 calls at once at")])
+def test_more_calls_than_can_be_simulated_is_an_error(
+    bound: str, message: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A scenario of more calls than memory holds, in all or at once, is stopped, with what to do about it."""
+    monkeypatch.setattr(f"seawall.testing.simulation.simulation.{bound}", 100)
+    endless = scenario(Server(slots=0), Traffic(arrivals=Poisson(50)))
+    with pytest.raises(RuntimeError, match=rf"more than {message} .* s of 'small': no more can be simulated; let the"):
+        simulate(endless, PATIENT)

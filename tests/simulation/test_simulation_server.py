@@ -75,7 +75,9 @@ def test_one_that_notices_drops_them() -> None:
     result = run(Server(slots=1, service=ONE, serves_the_gone=False), *traffic, stack=Stack(Timeout(1.5)), duration=10)
     assert ends(result) == [1, 1.5, 1.5, 2.6]
     assert sum(result.tally.busy) == 2.5
-    assert sum(result.tally.wasted) == 0
+    assert sum(result.tally.useful) == 2
+    assert sum(result.tally.wasted) == 0.5  # from 1 s, when the second was begun, until it was given up
+    assert list(result.tally.waiting[:3]) == [2, 0, 0]
 
 
 def test_slots_follow_their_schedule() -> None:
@@ -158,22 +160,21 @@ def test_a_window_and_a_bucket_admit_what_they_say() -> None:
     assert [bucket.admit(at) for at in (0, 0, 0, 0, 4.9, 5, 5)] == [True, True, True, False, False, True, False]
 
 
-@pytest.mark.parametrize("dialect", ["retry-after", "retry-after-date"])
-def test_retry_after_is_what_seawall_reads(dialect: Dialect) -> None:
-    """A refusal says how long to wait, as Seawall reads it: exactly, or a date that is not before the truth."""
+@pytest.mark.parametrize(("dialect", "seconds"), [("retry-after", 3), ("retry-after-date", 3), ("retry-after-ms", 2.5)])
+def test_retry_after_is_what_seawall_reads(dialect: Dialect, seconds: float) -> None:
+    """A refusal says how long to wait, as Seawall reads it: in whole seconds not below the truth, or exactly."""
     meter = Meter(Quota(rate=1, per=4, dialect=dialect))
     assert meter.admit(1.5)
     assert meter.headers(1.5, True) == {}
     assert not meter.admit(1.5)
-    told = retry_after(httpx.Headers(meter.headers(1.5, False)))
-    assert told == (2.5 if dialect == "retry-after" else 3.0)
+    assert retry_after(httpx.Headers(meter.headers(1.5, False))) == seconds
 
 
 @pytest.mark.parametrize(
     "dialect",
     [
         "ratelimit", "ratelimit-list", "ratelimit-fields", "x-ratelimit-delta", "x-ratelimit-epoch",
-        "x-ratelimit-rfc3339", "x-ratelimit-go", "anthropic",
+        "x-ratelimit-epoch-ms", "x-ratelimit-rfc3339", "x-ratelimit-go", "anthropic",
     ],
 )  # fmt: skip
 def test_every_dialect_is_what_seawall_reads(dialect: Dialect) -> None:

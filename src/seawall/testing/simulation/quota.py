@@ -9,8 +9,9 @@ from typing import Literal, get_args
 from ... import _check
 
 Dialect = Literal[
-    "none", "retry-after", "retry-after-date", "ratelimit", "ratelimit-list", "ratelimit-fields",
-    "x-ratelimit-delta", "x-ratelimit-epoch", "x-ratelimit-rfc3339", "x-ratelimit-go", "anthropic",
+    "none", "retry-after", "retry-after-date", "retry-after-ms", "ratelimit", "ratelimit-list", "ratelimit-fields",
+    "x-ratelimit-delta", "x-ratelimit-epoch", "x-ratelimit-epoch-ms", "x-ratelimit-rfc3339", "x-ratelimit-go",
+    "anthropic",
 ]  # fmt: skip
 BEGINNING = datetime(2026, 1, 1, tzinfo=UTC)
 """The calendar's time at second 0 of a simulation."""
@@ -26,10 +27,11 @@ class Quota:
     - `rate`: requests, above 0, per `per` seconds (default 1, above 0).
     - `burst` (default None): None counts in fixed windows of `per` seconds; a number of at least 1 is a token bucket.
     - `status` (default 429): the answer to what is refused, at once and without a slot.
-    - `dialect` (default "retry-after"): the headers; one of "none", "retry-after", "retry-after-date", "ratelimit"
-      (draft-ietf-httpapi-ratelimit-headers, with its policy), "ratelimit-list" (its older form in one field),
-      "ratelimit-fields" (RateLimit-Limit, -Remaining, -Reset), "x-ratelimit-delta" (seconds), "x-ratelimit-epoch",
-      "x-ratelimit-rfc3339", "x-ratelimit-go" (durations such as 1m2.5s), "anthropic".
+    - `dialect` (default "retry-after"): the headers; one of "none", "retry-after", "retry-after-date", "retry-after-ms"
+      (as of OpenAI and Azure), "ratelimit" (draft-ietf-httpapi-ratelimit-headers, with its policy), "ratelimit-list"
+      (its older form in one field), "ratelimit-fields" (RateLimit-Limit, -Remaining, -Reset), "x-ratelimit-delta"
+      (seconds), "x-ratelimit-epoch", "x-ratelimit-epoch-ms", "x-ratelimit-rfc3339", "x-ratelimit-go" (durations such as
+      1m2.5s), "anthropic". Times are whole seconds where the dialect knows no others, and not below the truth.
     - `always` (default False): every answer has the headers, but Retry-After, which only refusals have.
     - `retry_after` (default None): what Retry-After says, in seconds; None for how long it is in truth.
     """
@@ -78,7 +80,7 @@ class Meter:
     def headers(self, now: float, admitted: bool) -> dict[str, str]:
         """What the answer says about it."""
         quota, reset = self.quota, self._reset(now)
-        if quota.dialect in ("retry-after", "retry-after-date"):
+        if quota.dialect.startswith("retry-after"):
             if admitted:
                 return {}
             reset = reset if quota.retry_after is None else quota.retry_after
@@ -96,28 +98,34 @@ class Meter:
 def _tell(dialect: Dialect, quota: Quota, left: int, reset: float, now: float) -> dict[str, str]:
     """The headers of a dialect: what is left, and how many seconds until there is more."""
     date = {"Date": _date(now)}  # for those who tell of points in time, which are measured against it
+    seconds = str(_whole(reset))
     match dialect:
         case "retry-after":
-            return {"Retry-After": _number(reset)}
+            return {"Retry-After": seconds}
         case "retry-after-date":
             return date | {"Retry-After": _date(_whole(now + reset))}
+        case "retry-after-ms":
+            return {"Retry-After": seconds, "retry-after-ms": str(_whole(reset * 1000))}
         case "ratelimit":
             policy = f'"quota";q={_number(quota.rate)};w={_number(quota.per)}'
-            return {"RateLimit-Policy": policy, "RateLimit": f'"quota";r={left};t={_number(reset)}'}
+            return {"RateLimit-Policy": policy, "RateLimit": f'"quota";r={left};t={seconds}'}
         case "ratelimit-list":
-            return {"RateLimit": f"limit={_number(quota.rate)}, remaining={left}, reset={_number(reset)}"}
+            return {"RateLimit": f"limit={_number(quota.rate)}, remaining={left}, reset={seconds}"}
         case "ratelimit-fields":
-            return _fields("RateLimit-", "", quota, left, _number(reset))
+            return _fields("RateLimit-", "", quota, left, seconds)
         case "x-ratelimit-delta":
-            return _fields("X-RateLimit-", "", quota, left, _number(reset))
+            return _fields("X-RateLimit-", "", quota, left, seconds)
         case "x-ratelimit-epoch":
             epoch = int(BEGINNING.timestamp()) + _whole(now + reset)
+            return date | _fields("X-RateLimit-", "", quota, left, str(epoch))
+        case "x-ratelimit-epoch-ms":
+            epoch = int(BEGINNING.timestamp()) * 1000 + _whole((now + reset) * 1000)
             return date | _fields("X-RateLimit-", "", quota, left, str(epoch))
         case "x-ratelimit-rfc3339":
             return date | _fields("X-RateLimit-", "", quota, left, _stamp(now + reset))
         case "x-ratelimit-go":
-            minutes, seconds = divmod(reset, 60)
-            duration = f"{int(minutes)}m{_number(seconds)}s" if minutes else f"{_number(seconds)}s"
+            minutes, rest = divmod(reset, 60)
+            duration = f"{int(minutes)}m{_number(rest)}s" if minutes else f"{_number(rest)}s"
             return _fields("X-RateLimit-", "-Requests", quota, left, duration)
         case "anthropic":
             return date | _fields("anthropic-ratelimit-requests-", "", quota, left, _stamp(now + reset))
@@ -135,8 +143,8 @@ def _number(value: float) -> str:
 
 
 def _whole(at: float) -> int:
-    """A point in time in whole seconds, not before the truth."""
-    return -floor(-at)
+    """A time in whole units, not before the truth, which is known to a microsecond."""
+    return -floor(-round(at, 6))
 
 
 def _date(at: float) -> str:

@@ -45,6 +45,14 @@ class Result:
         scenario, ended = self.scenario, 0 not in self.tally.calls.outcome
         return self.at >= scenario.duration + (0 if ended else scenario.drain)
 
+    def __repr__(self) -> str:
+        calls, ended = len(self.tally.calls), "" if self.complete else " so far"
+        text = f"{calls} calls{ended}, {self.success:.1%} answered, {self.amplification:.3f} attempts a call"
+        if self.complete and self.scenario.fault is not None:
+            recovery = self.recovery()
+            text += ", not recovered" if recovery is None else f", recovered {recovery:g} s after the fault"
+        return f"<Result of {self.scenario.name}, seed {self.seed}: {text}>"
+
     # -- calls
 
     def offered(self, group: int | None = None) -> list[int]:

@@ -7,6 +7,10 @@ from ... import _check
 from .server import Server
 from .traffic import Traffic
 
+DAY = 86_400.0
+GROUPS = 255
+"""A call's group is kept in a byte."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scenario:
@@ -15,9 +19,9 @@ class Scenario:
         Scenario(name="stall", server=Server(...), traffic=[Traffic(...)], fault=(60, 70), duration=240)
 
     - `name`, and `about`: what happens, in a sentence.
-    - `server`, `traffic` (at least one group, names differing).
+    - `server`, `traffic` (1 to 255 groups, names differing).
     - `duration` (seconds, above 0): how long calls are made; `drain` (default 60 s, at least 0): how long those
-      that are under way then may take, before they are given up as unfinished.
+      that are under way then may take, before they are given up as unfinished. At most a day (86,400 s) each.
     - `fault` (default None): when the trouble begins and ends, in seconds; recovery is counted from its end.
     - `attempt_timeout` (default 1 s, above 0), `attempts` (default 3, at least 1): what callers of this server
       usually ask for, for those who build a stack for the scenario. The simulation itself does not look at them.
@@ -43,11 +47,11 @@ class Scenario:
             if not isinstance(group, Traffic):
                 raise TypeError(f"Scenario: traffic must hold Traffic, not {group!r}")
         names = [group.name for group in groups]
-        if not names or len(set(names)) < len(names):
-            raise ValueError(f"Scenario: traffic must hold one group or more, of different names, not {names}")
+        if not 1 <= len(names) <= GROUPS or len(set(names)) < len(names):
+            raise ValueError(f"Scenario: traffic must hold 1 to {GROUPS} groups, of different names, not {names}")
         object.__setattr__(self, "traffic", groups)
-        _check.number("Scenario", "duration", self.duration, above=0)
-        _check.number("Scenario", "drain", self.drain, least=0)
+        _check.number("Scenario", "duration", self.duration, above=0, most=DAY)
+        _check.number("Scenario", "drain", self.drain, least=0, most=DAY)
         if self.fault is not None:
             if not isinstance(self.fault, tuple | list) or len(self.fault) != 2:
                 raise TypeError(f"Scenario: fault must be a pair of seconds or None, not {self.fault!r}")

@@ -8,6 +8,7 @@ all, and wait 1 s for an answer.
 from collections.abc import Mapping
 from dataclasses import replace
 
+from ... import _check
 from .distributions import Constant, Exponential, Lognormal, Sometimes
 from .quota import Quota
 from .scenario import Scenario
@@ -24,6 +25,7 @@ def overload(
     name: str,
     *,
     load: float = 0.8,
+    slots: int = SLOTS,
     clients: int = 20,
     attempt_timeout: float = 1.0,
     queue_seconds: float | None = None,
@@ -32,17 +34,22 @@ def overload(
     """The calm, stall, spike, outage, brownout or a level of errors, in a variant of its own.
 
         overload("stall", load=0.9, clients=200)
+        overload("outage", slots=5, duration=120)    # quick: a tenth of the calls, for half of the time
 
-    `load` is the share of the server's capacity that is offered, above 0; `clients` at least 1; `attempt_timeout` and
-    `queue_seconds` in seconds. Raises `ValueError`, listing the names, for an unknown one.
+    `load` (default 0.8, above 0) is the share of the server's capacity that is offered; `slots` (default 50, at least
+    1) of 100 ms make that capacity; `clients` (default 20) at least 1; `attempt_timeout` (default 1), `queue_seconds`
+    (default None, no bound) and `duration` (default 240, longer than the fault) in seconds. Raises `ValueError`,
+    listing the names, for an unknown one.
     """
-    rate = load * CAPACITY
-    server = Server(slots=SLOTS, service=Exponential(SERVICE), queue_seconds=queue_seconds)
+    _check.number("overload", "load", load, above=0)
+    _check.integer("overload", "slots", slots, least=1)
+    rate = load * slots / SERVICE
+    server = Server(slots=slots, service=Exponential(SERVICE), queue_seconds=queue_seconds)
     offered: float | Schedule = rate
     fault: tuple[float, float] | None = (BEGIN, BEGIN + 10)
     if name == "stall":
         about = "For ten seconds the server serves nothing."
-        server = replace(server, slots=Schedule.during(BEGIN, BEGIN + 10, 0, usually=SLOTS))
+        server = replace(server, slots=Schedule.during(BEGIN, BEGIN + 10, 0, usually=slots))
     elif name == "spike":
         about = "For ten seconds three times as much is offered."
         offered = Schedule.during(BEGIN, BEGIN + 10, 3 * rate, usually=rate)
@@ -53,7 +60,7 @@ def overload(
     elif name == "brownout":
         about = "For a minute half of the server's slots are gone."
         fault = BEGIN, BEGIN + 60
-        server = replace(server, slots=Schedule.during(*fault, SLOTS / 2, usually=SLOTS))
+        server = replace(server, slots=Schedule.during(*fault, slots // 2, usually=slots))
     elif name == "calm":
         about, fault = "Nothing goes wrong.", None
     elif name in ("errors", "errors-1"):

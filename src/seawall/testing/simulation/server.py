@@ -20,11 +20,11 @@ class Server:
         Server(slots=Schedule.during(60, 70, 0, usually=50))               # which stalls for ten seconds
         Server(slots=None, service=Constant(1), per_concurrent=0.01)       # slower the more it has to do
 
-    - `slots` (default 50, at least 0; None for any number): requests served at once by each replica; may be a
-      `Schedule`. What is being served when slots are taken away is still finished.
+    - `slots` (default 50, a whole number of at least 0; None for any number): requests served at once by each replica;
+      may be a `Schedule`. What is being served when slots are taken away is still finished.
     - `service` (default `Exponential(0.1)`): how long serving takes.
-    - `per_concurrent` (default 0 s): added to it for each request in service.
-    - `slowdown` (default 1): times `service`; may be a `Schedule`.
+    - `per_concurrent` (default 0 s): added to it for each request in service, itself included, as it begins.
+    - `slowdown` (default 1): times `service` of what begins; may be a `Schedule`.
     - `queue` (default None, unbounded), `queue_seconds` (default None): a bound of the line, as a number of requests or
       as the seconds of work at the slots' first value; beyond it the answer is 503 at once.
     - `discipline` (default "fifo", or "lifo"): which waiting request is served next.
@@ -57,11 +57,16 @@ class Server:
                 _check.number("Server", name, value, least=0, optional=name == "slots")
         for _, _, share in Schedule.of(self.failing).pieces():
             _check.number("Server", "failing", share, least=0, most=1)
+        for _, _, slots in () if self.slots is None else Schedule.of(self.slots).pieces():
+            if slots != int(slots):
+                raise ValueError(f"Server: slots must be a whole number of at least 0 or None, not {slots!r}")
         if not isinstance(self.service, Distribution):
             raise TypeError(f"Server: service must be a distribution such as Exponential(0.1), not {self.service!r}")
         _check.number("Server", "per_concurrent", self.per_concurrent, least=0)
         _check.integer("Server", "queue", self.queue, least=0, optional=True)
         _check.number("Server", "queue_seconds", self.queue_seconds, above=0, optional=True)
+        if self.queue_seconds is not None and not self.service.mean:
+            raise ValueError("Server: queue_seconds needs a service that takes time: any line is worked off at once")
         _check.choice("Server", "discipline", self.discipline, ("fifo", "lifo"))
         _check.flag("Server", "serves_the_gone", self.serves_the_gone)
         if isinstance(self.failure, str):

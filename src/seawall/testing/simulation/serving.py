@@ -20,9 +20,12 @@ from .world import World
 class Job(Park):
     """One attempt at the server."""
 
-    __slots__ = ("answer", "arrived", "gone", "headers", "replica", "service", "state")
+    __slots__ = ("answer", "arrived", "begun", "gone", "headers", "replica", "service", "state")
     replica: "Replica"
+    begun: float
+    """When its service began."""
     service: float
+    """What it takes."""
     state: Literal["waiting", "served", "done", "dropped"]
 
     def __init__(self, arrived: float) -> None:
@@ -91,7 +94,7 @@ class Replica:
         if job.state == "waiting":
             self.waiting -= 1
         elif job.state == "served":
-            self._finish(job, 0.0)
+            self._finish(job, self.world.now() - job.begun)
         job.state = "dropped"
 
     def served(self, job: Job) -> None:
@@ -121,7 +124,7 @@ class Replica:
         world = self.world
         now = world._now
         self._worked += self.busy * (now - self._since)
-        self._since = now
+        self._since = job.begun = now
         self.busy += 1
         job.service = job.service * self.slowdown + self.per_concurrent * self.busy
         heapq.heappush(world._timers, (now + job.service, next(world._order), job))  # type: ignore[misc]

@@ -19,6 +19,11 @@ from .traffic import Closed, Traffic
 from .visit import Visit
 from .world import World
 
+CALLS = 10_000_000
+"""Calls that a simulation may have: seven hours of 400 a second, of which the columns take 300 MB."""
+AT_ONCE = 200_000
+"""Calls that may be under way at once: a gigabyte."""
+
 
 def simulate(scenario: Scenario, policies: Policies = None, *, seed: int = 0) -> Result:
     """Play a scenario to its end.
@@ -44,8 +49,9 @@ class Simulation:
         simulation.result()
 
     It may be left at any time; `result()` is then partial, and says so. Ends once every call has ended, at the latest
-    `drain` seconds after the scenario's duration. Raises `RuntimeError` if a stack repeats without end or lets no time
-    pass, and whatever a policy raises that is no error of a transport.
+    `drain` seconds after the scenario's duration. Raises `RuntimeError`, with what to look at, if one call makes more
+    than 10,000 attempts, if time does not pass, or beyond ten million calls, or 200,000 of them at once; and whatever a
+    policy raises that is no error of a transport.
     """
 
     def __init__(self, scenario: Scenario, policies: Policies = None, *, seed: int = 0) -> None:
@@ -151,6 +157,13 @@ class Simulation:
 
     def _visit(self, traffic: Traffic, client: Client, then: Callable[[bool], None] | None = None) -> None:
         """A client makes a call."""
+        made, alive = len(self._tally.calls), len(self._world._alive)
+        if made >= CALLS or alive >= AT_ONCE:
+            what = f"{AT_ONCE:,} calls at once" if alive >= AT_ONCE else f"{CALLS:,} calls"
+            raise RuntimeError(
+                f"more than {what} at {self.now:g} s of {self.scenario.name!r}: no more can be simulated; "
+                "let the traffic be less, the scenario shorter, or calls time out"
+            )
         visit = Visit(self._world, client, self._tally.calls, then)
         self._world.start(visit)
         if traffic.patience is not None:
@@ -169,7 +182,7 @@ class Simulation:
         tally.busy.append(worked - self._worked)
         tally.slots.append(had - self._had if had < INF else INF)
         self._worked, self._had = worked, had
-        tally.waiting.append(sum(len(replica.line) for replica in replicas))
+        tally.waiting.append(sum(replica.waiting for replica in replicas))
         shown: dict[str, float] = {}
         for state in self._states.values():
             for entry in state.snapshot():

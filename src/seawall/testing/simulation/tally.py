@@ -60,7 +60,7 @@ class Tally:
         self.slots = array("d")
         """Slot-seconds that it had, all replicas together."""
         self.waiting = array("I")
-        """Requests in the server's line at the end of the second, those of clients that have gone included."""
+        """Requests in the server's line at the end of the second that it is going to serve."""
         self.states: list[dict[str, float]] = []
         """What the policies' states show at the end of the second: numbers of all clients together."""
         self.circuits: list[tuple[float, str, str, str]] = []
