@@ -47,7 +47,7 @@ class Visit(CoinTask):
                 f"a call of {self.name} made more than {ATTEMPTS:,} attempts: this stack repeats without end"
             )
         calls, number = self.calls, self.number
-        code = CODE["answered"] if error is None and result.status_code < 400 else _code(error)
+        code = outcome(result, error)
         calls.ended[number] = self._runtime.now()
         calls.attempts[number] = self.attempts
         calls.outcome[number] = code
@@ -64,10 +64,10 @@ class Visit(CoinTask):
             error = error.__context__
 
 
-def _code(error: BaseException | None) -> int:
-    """How a call ended that was not answered well."""
+def outcome(response: Any, error: BaseException | None) -> int:
+    """How a call ended, as a place in `OUTCOMES`. Raises what is a fault of the stack: nobody wants figures of that."""
     if error is None:
-        return CODE["failed"]
+        return CODE["answered" if response.status_code < 400 else "failed"]
     if isinstance(error, Cancelled):
         return CODE["cancelled"]
     if isinstance(error, TimedOut):
@@ -76,4 +76,4 @@ def _code(error: BaseException | None) -> int:
         return CODE["rejected"]
     if isinstance(error, httpx.TransportError):
         return CODE["broken"]
-    raise error  # a fault of the stack itself: nobody wants figures of it
+    raise error

@@ -1,0 +1,1 @@
+"""Scenarios in real time, over real sockets, beside what the simulation says of them."""
