@@ -1,4 +1,4 @@
-"""The pictures of docs/policies are what docs/pictures makes of the policies as they are now."""
+"""The pictures of the documentation are what docs/pictures makes of the policies as they are now."""
 
 import re
 import sys
@@ -9,7 +9,6 @@ from xml.etree import ElementTree
 import pytest
 
 DOCS = Path(__file__).parents[1] / "docs"
-FOLDER = DOCS / "policies"
 PAGES = {"light": "#ffffff", "dark": "#131416"}
 """The colours of the pages that the pictures stand on."""
 
@@ -33,16 +32,21 @@ def drawn(pictures: ModuleType) -> dict[str, str]:
 
 def test_committed_pictures_are_what_the_script_makes(drawn: dict[str, str]) -> None:
     """Each file is what the policies do now, and there is no other; `cd docs && python -m pictures` writes them."""
-    assert {path.name: path.read_text(encoding="utf-8") for path in FOLDER.glob("*.svg")} == drawn
+    found = {path.relative_to(DOCS).as_posix(): path.read_text(encoding="utf-8") for path in DOCS.rglob("*.svg")}
+    assert found == drawn
 
 
 def test_every_picture_is_shown_in_both_themes(drawn: dict[str, str]) -> None:
     """A page shows each picture as often for light as for dark, with the class that furo hides the other by."""
-    shown = re.findall(
-        r"^```\{image\} (\S+)-(light|dark)\.svg\n:class: only-(light|dark)\n:alt: \S",
-        "\n".join(page.read_text(encoding="utf-8") for page in sorted(FOLDER.glob("*.md"))),
-        re.MULTILINE,
-    )
+    shown = [
+        ((page.parent / file).relative_to(DOCS).as_posix(), theme, only)
+        for page in sorted(DOCS.rglob("*.md"))
+        for file, theme, only in re.findall(
+            r"^```\{image\} (\S+)-(light|dark)\.svg\n:class: only-(light|dark)\n:alt: \S",
+            page.read_text(encoding="utf-8"),
+            re.MULTILINE,
+        )
+    ]
     assert all(file == page for _, file, page in shown)
     assert sorted(f"{name}-{theme}.svg" for name, theme, _ in shown) == sorted(drawn)
 

@@ -1,12 +1,16 @@
-"""Write every picture to docs/policies."""
+"""Write pictures into docs: all, or those that are named."""
 
 import logging
+import sys
 from pathlib import Path
 
-from . import files
+from . import PICTURES, files
 
-FOLDER = Path(__file__).parents[1] / "policies"
+DOCS = Path(__file__).parents[1]
 
+names = sys.argv[1:] or list(PICTURES)
+if unknown := [name for name in names if name not in PICTURES]:
+    sys.exit(f"no picture is called {', '.join(unknown)}; there are {', '.join(PICTURES)}")
 logging.getLogger("seawall").addHandler(logging.NullHandler())  # the circuits and budgets say what they should
-for name, text in files():
-    (FOLDER / name).write_text(text, encoding="utf-8")
+for name, text in files(names):
+    (DOCS / name).write_text(text, encoding="utf-8")

@@ -34,7 +34,5 @@ def test_a_scenario_is_played_as_it_is(seawall_simulate: Simulate) -> None:
 
 def test_an_unknown_name_is_told(seawall_simulate: Simulate) -> None:
     """The error lists the names that there are."""
-    with pytest.raises(
-        ValueError, match="no scenario is called 'flood'; there are calm, stall, spike, outage, brownout"
-    ):
+    with pytest.raises(ValueError, match="no scenario is called 'flood'; there are calm, stall, spike, outage"):
         seawall_simulate("flood", BUSY)
