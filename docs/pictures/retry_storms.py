@@ -22,7 +22,7 @@ COLOURS = {"no retries": "blue", "three attempts": "red", "with a budget": "ambe
 LOADS = (0.2, 0.25, 0.3, 0.35, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
 SERVERS: dict[str, tuple[str, dict[str, Any]]] = {
     "as above": ("red", {}),
-    "a line of 0.5 s at most": ("green", {"queue_seconds": 0.5}),
+    "a line of 0.5 s": ("green", {"queue_seconds": 0.5}),
     "drops who has gone": ("purple", {"serves_the_gone": False}),
 }
 
@@ -45,8 +45,8 @@ def play(stack: str, load: float = 0.8, seconds: float = END) -> Result:
 
 
 def smooth(row: Sequence[float], seconds: int = 3) -> list[float]:
-    """Means of the seconds around each."""
-    half = seconds // 2
+    """Means of the seconds around each, until calls end."""
+    row, half = row[:END], seconds // 2
     parts = [row[max(0, at - half) : at + half + 1] for at in range(len(row))]
     return [sum(part) / len(part) for part in parts]
 
@@ -57,7 +57,7 @@ def legend(drawing: Drawing, y: float, colours: dict[str, str]) -> None:
     for name, colour in colours.items():
         drawing.lines([[(x, y - 4), (x + 12, y - 4)]], colour)
         drawing.text(x + 16, y, name, colour, bold=True)
-        x += 30 + 6.3 * len(name)
+        x += 32 + 6.6 * len(name)
 
 
 def panel(
@@ -89,7 +89,7 @@ def storm() -> Drawing:
     legend(drawing, 14, shown)
     rows: list[tuple[str, float, Sequence[float], Callable[[Result], Sequence[float]]]] = [
         ("attempts that reach the server, a second", 135, (0, 40, 80, 120), lambda run: smooth(run.tally.attempts)),
-        ("requests in its line", 2500, (0, 1000, 2000), lambda run: run.tally.waiting),
+        ("requests in its line", 6000, (0, 2000, 4000, 6000), lambda run: run.tally.waiting),
         ("calls that are answered, a second", 55, (0, 20, 40), lambda run: smooth(run.answered())),
     ]
     for number, (title, most, ticks, figure) in enumerate(rows):
