@@ -22,7 +22,9 @@ from seawall.testing.simulation import SCENARIOS, overload
 
 HOUR = "hour"
 """The scenario that is about speed: nothing happens, for an hour."""
-REFERENCE_COLUMNS = ("algorithm", "recovery, s", "goodput after", "outage peak", "success at 10 %")
+REFERENCE_COLUMNS = (
+    "algorithm", "recovery, s", "ref.", "goodput after", "ref.", "outage peak", "ref.", "success at 10 %", "ref."
+)  # fmt: skip
 
 
 def arguments(argv: Sequence[str] | None) -> argparse.Namespace:
@@ -107,7 +109,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     judged = [] if options.smoke else bars(groups)
     if rows := compared(groups):
-        print("\nMeasured, and in brackets the reference\n")
+        print("\nMeasured, the spread over the seeds, and the reference\n")
         print(measure.table(REFERENCE_COLUMNS, rows, markdown=options.markdown))
     if judged:
         print(f"\n{measure.table(measure.BAR_COLUMNS, [bar.row() for bar in judged], markdown=options.markdown)}")

@@ -56,6 +56,7 @@ def play(run: Run) -> Played:
 def play_all(runs: Iterable[Run], processes: int) -> Iterator[Played]:
     """Play all of them, in order."""
     if processes == 1:
+        settle()
         yield from map(play, runs)
         return
     with ProcessPoolExecutor(processes, get_context("spawn"), initializer=settle) as pool:
@@ -139,6 +140,12 @@ def across(played: list[Played], figure: str) -> float:
     """A figure over the seeds: the mean, or the median where one is never."""
     values = [one.figures[figure] for one in played]
     return median(values) if NEVER in values else fmean(values)
+
+
+def spread(played: list[Played], figure: str) -> tuple[float, float]:
+    """The least and the most of a figure over the seeds."""
+    values = [one.figures[figure] for one in played]
+    return min(values), max(values)
 
 
 def seeds(contender: str, scenario: Scenario, count: int, variant: str = "") -> list[Run]:

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 
 from benchmarks.measure import Bar
-from benchmarks.overload.runs import Played, across
+from benchmarks.overload.runs import Played, across, spread
 from seawall.testing.simulation import Scenario, overload
 
 Group = list[Played]
@@ -96,20 +96,17 @@ def bars(groups: Groups) -> list[Bar]:
 
 
 def compared(groups: Groups) -> list[list[str]]:
-    """Measured beside the reference, of the algorithms that played all of its scenarios."""
+    """Measured, its spread over the seeds, and the reference, of the algorithms that played all of its scenarios."""
     rows = []
     for name, reference in REFERENCE.items():
         stall, outage, errors = (groups.get((scenario, name), []) for scenario in ("stall", "outage", "errors"))
         if stall and outage and errors:
-            measured = (
-                across(stall, "recovery"),
-                across(stall, "goodput after"),
-                across(outage, "peak"),
-                across(errors, "success"),
-            )
-            digits = (0, 2, 2, 3)
-            pairs = zip(measured, reference, digits, strict=True)
-            rows.append([name, *(f"{shown(a, d)} ({shown(b, d)})" for a, b, d in pairs)])
+            figures = (stall, "recovery", 0), (stall, "goodput after", 2), (outage, "peak", 2), (errors, "success", 3)
+            rows.append([name])
+            for (group, figure, digits), known in zip(figures, reference, strict=True):
+                low, high = (shown(value, digits) for value in spread(group, figure))
+                measured = shown(across(group, figure), digits)
+                rows[-1] += [measured if low == high else f"{measured} [{low}, {high}]", shown(known, digits)]
     return rows
 
 

@@ -100,8 +100,8 @@ def aws() -> TokenBucket:
 
 
 def tenth() -> TokenBucket:
-    """One retry for ten successes, ten of them saved up at most."""
-    return TokenBucket(10, 1, 0.1, refund=False)
+    """One retry for ten successes, ten of them saved up at most. In whole tokens: ten times 0.1 is less than 1."""
+    return TokenBucket(100, 10, 1, refund=False)
 
 
 @dataclass(frozen=True, kw_only=True)
