@@ -1,10 +1,10 @@
 """A scenario played in real time: real clients of Seawall's, a real server, the clock of the machine."""
 
 import asyncio
-import logging
 import time
 from dataclasses import dataclass
 from itertools import cycle
+from statistics import fmean
 
 import httpx
 
@@ -29,28 +29,26 @@ STEP = 0.01
 
 @dataclass(frozen=True)
 class Real:
-    """What came of it, and by how many seconds the event loop was late at most: what the machine was not fit for."""
+    """What came of it, and what the machine was not fit for: how late the event loop was, in seconds."""
 
     result: Result
     late: float
+    """At most."""
+    strain: float
+    """In the mean."""
 
 
 async def play(scenario: Scenario, stack: Stack, *, seed: int = 0) -> Real:
     """Play a scenario in as much time as it takes: its duration, and its drain at most."""
-    logger = logging.getLogger("seawall")
-    disabled, logger.disabled = logger.disabled, True
-    try:
-        await _Run(WARM, stack, seed).play()
-        return await _Run(scenario, stack, seed).play()
-    finally:
-        logger.disabled = disabled
+    await _Run(WARM, stack, seed).play()
+    return await _Run(scenario, stack, seed).play()
 
 
 class _Run:
     def __init__(self, scenario: Scenario, stack: Stack, seed: int) -> None:
         self.scenario = scenario
         self.seed = seed
-        self.late = 0.0
+        self.lags = [0.0]
         self.tally = Tally()
         self.begun = time.perf_counter()
         self.server = RealServer(scenario.server, seed, self.tally, self.now)
@@ -80,7 +78,7 @@ class _Run:
             for client in (client for group in self.clients for client in group):
                 await client.aclose()
         played = max(self.now(), self.scenario.duration)
-        return Real(Result(self.scenario, self.seed, played, self.tally), self.late)
+        return Real(Result(self.scenario, self.seed, played, self.tally), max(self.lags), fmean(self.lags))
 
     async def traffic(self, group: int, url: str) -> None:
         """Make a group's calls when the simulation would make them, by the clients that would."""
@@ -113,4 +111,4 @@ class _Run:
         while True:
             due = self.now() + STEP
             await asyncio.sleep(STEP)
-            self.late = max(self.late, self.now() - due)
+            self.lags.append(self.now() - due)

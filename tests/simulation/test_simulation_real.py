@@ -11,10 +11,10 @@ import pytest
 from seawall.testing.simulation import Server, Tally, simulate
 
 ROOT = Path(__file__).parents[2]
-FIT = 0.25
-"""Seconds, half of an attempt's timeout. If the event loop is late by that, attempts time out for want of a processor,
-and the run says something of the machine and nothing of the server."""
-TRIES = 3
+FIT, AT_EASE = 0.25, 0.01
+"""Seconds by which the event loop may be late at most, half of an attempt's timeout, and in the mean, a tenth of what
+serving takes. Beyond, attempts time out for want of a processor, which says nothing of the server."""
+TRIES = 2
 
 
 @pytest.fixture
@@ -40,19 +40,19 @@ def test_a_real_stall_ends_as_the_simulated_one_does(real: Any) -> None:
     """With naive retries a real server stays down after its stall, and with a breaker it comes back, as simulated.
 
     What is compared are shares of calls and attempts for each, and not times. Calls come and are served as in the
-    simulation; another coin for the policies' jitter changes those by 0.02 there. The bounds are several times as wide,
-    for a busy machine, and far from the other outcome: of a hundred seeds goodput is 0 with naive retries and 0.45 to
-    0.88 with a breaker, attempts are 2.7 to 3 and 0.7 to 1. If the machine stands still meanwhile, the run is repeated,
-    and in the end skipped.
+    simulation; another coin for the policies' jitter changes those by 0.07 there. The bounds are three times as wide,
+    for a busy machine, and far from the other outcome: of sixty coins goodput is 0 with naive retries and 0.56 to 0.7
+    with a breaker, attempts are 2.8 and 0.83 to 0.9. If the machine is not fit for it, the run is repeated, and in the
+    end skipped.
     """
-    scenario = real.figures.stall(slots=4, begin=0.5, end=2.0, duration=6.0)
+    scenario = real.figures.stall(slots=3, begin=0.5, end=2.0, duration=6.0)
     for _ in range(TRIES):
         played = asyncio.run(stacks_at_once(real, scenario, "naive", "breaker"))
-        late = max(one.late for one in played.values())
-        if late < FIT:
+        late, strain = max(one.late for one in played.values()), max(one.strain for one in played.values())
+        if late < FIT and strain < AT_EASE:
             break
     else:
-        pytest.skip(f"the machine is too busy: the event loop was late by {late:.2f} s")
+        pytest.skip(f"the machine is too busy: the event loop was late by {late:.2f} s once, {strain:.3f} in the mean")
     for name, one in played.items():
         got = real.figures.figures(one.result)
         expected = real.figures.figures(simulate(scenario, real.figures.STACKS[name]))
