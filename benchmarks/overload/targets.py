@@ -32,8 +32,13 @@ amplification in the outage, success at 10 % errors."""
 
 
 def variants(name: str) -> dict[str, Scenario]:
-    """What a scenario is played as besides, by Seawall alone."""
-    return {f"stall at {load}": overload("stall", load=load) for load in LOADS} if name == "stall" else {}
+    """What a scenario is played as besides, by Seawall alone: at other loads, by other clients, on another server."""
+    if name != "stall":
+        return {}
+    loads = {f"stall at {load}": overload(name, load=load) for load in LOADS}
+    clients = {f"stall, clients: {count}": overload(name, clients=count) for count in (1, 200)}
+    timeouts = {f"stall, timeout {seconds:g} s": overload(name, attempt_timeout=seconds) for seconds in (0.3, 3.0)}
+    return loads | clients | timeouts | {"stall, line of 2 s": overload(name, queue_seconds=2.0)}
 
 
 def bars(groups: Groups) -> list[Bar]:
