@@ -109,6 +109,7 @@ class Peer:
         self._bell_in, self._bell = os.pipe()
         self._lock = threading.Lock()
         self._over = False
+        self._left = False
 
     def do(self, job: Callable[[H2Connection], object]) -> None:
         """Have something done to the connection; nothing once it is over."""
@@ -118,8 +119,13 @@ class Peer:
                 os.write(self._bell, b"!")
 
     def go_away(self, last: int | None = None) -> None:
-        """Send GOAWAY."""
-        self.do(lambda h2: h2.close_connection(last_stream_id=last))
+        """Send GOAWAY, and listen no more."""
+
+        def leave(h2: H2Connection) -> None:
+            h2.close_connection(last_stream_id=last)
+            self._left = True
+
+        self.do(leave)
 
     def allow(self, streams: int) -> None:
         """Change the limit."""
@@ -165,7 +171,7 @@ class Peer:
             data = sock.recv(65_536)
             if not data:
                 return False
-            for event in self.h2.receive_data(data):
+            for event in [] if self._left else self.h2.receive_data(data):
                 self._hear(event)
         while self._jobs:
             self._jobs.popleft()(self.h2)

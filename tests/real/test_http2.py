@@ -17,7 +17,7 @@ from seawall.httpx import AsyncClient, AsyncPool, Client, Pool
 from . import proxies
 from .conftest import Certificates, Serve
 from .http2 import Asked, Http2, hold
-from .modes import MODES, Mode
+from .modes import ASYNC, MODES, TRIO, UVLOOP, Mode
 from .servers import OK, PATIENCE, Connection, Server, echo, stalled_listener
 from .test_cancel_storm import CONNECTIONS, check_calm, storm
 
@@ -591,12 +591,13 @@ async def test_response_closed_early_takes_no_other_down(serve: Serve, tls: Cert
         assert server.heard[-1].connection == 2
 
 
-STORMS = [("once", "directly", 4.0), ("twice", "directly", 0.7), ("once", "through a proxy", 0.7)]
+STORMS = [(ASYNC, "directly", "once", 4.0), (ASYNC, "directly", "twice", 0.7), (ASYNC, "through a proxy", "once", 0.7)]
+STORMS += [(mode, way, "once", 0.7) for mode in (UVLOOP, TRIO) for way in ("directly", "through a proxy")]
 
 
-@pytest.mark.parametrize(("times", "way", "seconds"), STORMS)
+@pytest.mark.parametrize(("mode", "way", "times", "seconds"), STORMS, ids=str)
 async def test_pool_survives_cancellation_at_any_moment(
-    serve: Serve, tls: Certificates, alpn: Alpn, times: str, way: str, seconds: float
+    mode: Mode, serve: Serve, tls: Certificates, alpn: Alpn, way: str, times: str, seconds: float
 ) -> None:
     """20 workers under 0 to 20 ms timeouts against 10 connections; then 30 of 30 succeed and no socket is left."""
     script = Http2()
@@ -604,9 +605,9 @@ async def test_pool_survives_cancellation_at_any_moment(
     proxy = serve(proxies.tunnel()).origin if way == "through a proxy" else None
     pool = new_pool(tls, CONNECTIONS, proxy=proxy)
     async with client_of(pool) as client:
-        await storm(lambda: client.get(server.url()), seconds, twice=times == "twice")
-        await check_calm(pool, lambda: client.get(server.url()))
-    await reach(server, lambda: server.open == 0)
+        await storm(mode, lambda: client.get(server.url()), seconds, twice=times == "twice")
+        await check_calm(mode, pool, lambda: client.get(server.url()))
+    await mode.until(server, lambda: server.open == 0)
 
 
 # -- connections that end
