@@ -228,6 +228,21 @@ def test_importing_seawall_imports_no_http_library() -> None:
     assert (ran.returncode, ran.stderr) == (0, "")
 
 
+@pytest.mark.parametrize(("library", "other"), [("httpx", "httpx2"), ("httpx2", "httpx")])
+def test_a_family_imports_its_own_library_and_little_else(library: str, other: str) -> None:
+    """`seawall.httpx` loads httpx, tenacity and pybreaker; not httpx2, and nothing slow that few programs need."""
+    slow = {other, "asyncio", "trio", "aiolimiter", "difflib", "ssl", "respx", "hypothesis"}
+    script = (
+        f"import sys, {library}\n"
+        "before = set(sys.modules)\n"
+        f"import seawall.{library}\n"
+        f"assert not {slow} & (set(sys.modules) - before), set(sys.modules) - before\n"
+        f"assert {other!r} not in sys.modules\n"
+    )
+    ran = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    assert (ran.returncode, ran.stderr) == (0, "")
+
+
 def test_an_unknown_attribute_is_an_attribute_error() -> None:
     """A misspelt name is an AttributeError that names the module and the attribute."""
     with pytest.raises(AttributeError, match=r"module 'seawall' has no attribute 'Rety'"):

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from ._errors import Rejected, TimedOut
 from ._events import CallRejected, Event, notify
 from ._options import Options
+from ._values import Value
 from .runtime import Runtime, Waiter
 
 if TYPE_CHECKING:
@@ -55,8 +56,8 @@ class Guard(Protocol):
     def check(self, call: "Call") -> None: ...
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Attempt:
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
+class Attempt(Value):
     """One try at sending the request. All times in seconds."""
 
     number: int
@@ -77,8 +78,8 @@ class Attempt:
     """Whether it ran beside another attempt. No policy does that yet."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Report:
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
+class Report(Value):
     """What Seawall did for one call. All times in seconds."""
 
     endpoint: str | None

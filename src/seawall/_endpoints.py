@@ -25,9 +25,10 @@ from typing import Any
 
 from ._errors import StackError
 from ._stack import Stack, standard
+from ._values import Value
 
 DEFAULT_PORTS = {"http": 80, "https": 443}
-PATTERN = re.compile(
+PATTERN = (
     r"(?:(?P<method>[^\s/:]+)\s+)?"
     r"(?:(?P<scheme>[^\s/:]+)://)?"
     r"(?P<host>\[[0-9a-fA-F:.]+\]|[^\s/:?#@]+)"
@@ -36,8 +37,8 @@ PATTERN = re.compile(
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Endpoint:
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class Endpoint(Value):
     """One pattern and its stack."""
 
     pattern: str
@@ -157,7 +158,7 @@ def parse(pattern: str, stack: Stack) -> Endpoint:
         raise wrong("a query or fragment cannot be matched")
     if "@" in pattern:
         raise wrong("user information cannot be matched")
-    parts = PATTERN.fullmatch(pattern)
+    parts = re.fullmatch(PATTERN, pattern)
     if parts is None:
         raise wrong("it cannot be read")
     method, scheme, host, path = parts["method"], parts["scheme"], parts["host"].lower(), parts["path"]

@@ -9,21 +9,23 @@ from collections.abc import Callable, Hashable, Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from ._values import Value
+
 if TYPE_CHECKING:
     from ._call import Report
 
 logger = logging.getLogger("seawall")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Event:
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
+class Event(Value):
     """Something that happened, at one endpoint and key."""
 
     endpoint: str | None
     key: Hashable
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
 class RetryScheduled(Event):
     """An attempt failed and another follows after `wait` seconds."""
 
@@ -33,7 +35,7 @@ class RetryScheduled(Event):
     error: str | None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
 class GaveUp(Event):
     """A failed attempt is not followed by another; `reason` as in `Report.gave_up`."""
 
@@ -41,7 +43,7 @@ class GaveUp(Event):
     reason: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
 class CallRejected(Event):
     """A policy refused a call before anything was sent; `reason` is the error's name."""
 
@@ -49,14 +51,14 @@ class CallRejected(Event):
     retry_after: float | None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
 class Paused(Event):
     """The server asked for a pause of `seconds`; every call of the key waits for it."""
 
     seconds: float
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
 class CircuitChanged(Event):
     """A circuit went from state `old` to state `new`."""
 
@@ -64,7 +66,7 @@ class CircuitChanged(Event):
     new: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
 class CallEnded(Event):
     """The call has its answer: response headers, or an error. `report` tells the whole story."""
 

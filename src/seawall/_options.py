@@ -13,10 +13,11 @@ from typing import Any, TypedDict, Unpack
 
 from . import _check
 from ._errors import OptionError
+from ._values import Value
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Options:
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
+class Options(Value):
     """One call's options, checked."""
 
     priority: float = 0

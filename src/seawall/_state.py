@@ -9,7 +9,6 @@ time stamp.
 """
 
 import bisect
-import difflib
 import threading
 import weakref
 from collections import deque
@@ -115,6 +114,8 @@ class State:
         names = sorted(str(machine.label) for machine in known)
         place = bisect.bisect(names, str(key))
         alike = names[max(0, place - NEAR) : place + NEAR]  # comparing with each of very many takes seconds
+        import difflib  # for this error alone; it takes 1 ms to import
+
         near = difflib.get_close_matches(str(key), alike, n=3, cutoff=0.4) or names[:3]
         raise KeyError(
             f"no circuit {key!r}; " + (f"there is {', '.join(map(repr, near))}" if near else "there is none")

@@ -11,6 +11,7 @@ from .._call import Call
 from .._circuit import Admission, CircuitState, Verdict, judged
 from .._headers import retry_after
 from .._policy import Gate, Key
+from .._values import Value
 
 FAILED = frozenset({500, 502, 503, 504, 520, 521, 522, 523, 524, 529})
 """Statuses that say the server fails."""
@@ -18,8 +19,8 @@ NEUTRAL = frozenset({408, 429})
 """Statuses that say nothing about whether it works: a slow client, a client that asks too much."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CircuitBreaker(Gate[CircuitState]):
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
+class CircuitBreaker(Value, Gate[CircuitState]):
     """Rejects calls to what is failing.
 
         CircuitBreaker()                                # opens at 50 % failures of at least 20 calls in 10 s

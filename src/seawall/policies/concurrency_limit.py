@@ -8,10 +8,11 @@ from .. import _check
 from .._call import Call
 from .._policy import Gate, Key
 from .._slots import Slots
+from .._values import Value
 
 
-@dataclass(frozen=True, slots=True)
-class ConcurrencyLimit(Gate[Slots]):
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class ConcurrencyLimit(Value, Gate[Slots]):
     """Bounds requests in flight.
 
         ConcurrencyLimit(20)                         # per origin

@@ -7,12 +7,13 @@ from typing import Any
 from .. import _check
 from .._call import Call
 from .._policy import Methods, Next, Policy
+from .._values import Value
 
 HEADER = "Idempotency-Key"
 
 
-@dataclass(frozen=True, slots=True)
-class IdempotencyKey(Policy[None]):
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class IdempotencyKey(Value, Policy[None]):
     """Gives each call one `Idempotency-Key` header, which also makes it safe for `Retry` to repeat.
 
         Stack(IdempotencyKey(), Retry())

@@ -7,10 +7,11 @@ from .. import _check
 from .._call import Call
 from .._headers import handed_over, retry_after
 from .._policy import Next, Policy
+from .._values import Value
 
 
-@dataclass(frozen=True, slots=True)
-class ReadBody(Policy[None]):
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class ReadBody(Value, Policy[None]):
     """Reads bodies of up to `max_bytes` before the response is handed on.
 
         Stack(Retry(), ReadBody(1_000_000))

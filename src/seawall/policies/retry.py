@@ -17,6 +17,7 @@ from .._errors import Rejected
 from .._events import GaveUp, RetryScheduled, logger
 from .._headers import handed_over, retry_after
 from .._policy import Key, Methods, Next, Policy
+from .._values import Value
 from ..backoff import THROTTLED, full_jitter
 
 STATUSES = frozenset({408, 429, 500, 502, 503, 504, 520, 521, 522, 523, 524, 529})
@@ -25,8 +26,8 @@ DRAIN_BYTES = 4096
 DRAIN_SECONDS = 0.05
 
 
-@dataclass(frozen=True, slots=True)
-class RetryBudget:
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class RetryBudget(Value):
     """Retries as a share of successes, so that they fade out when nothing succeeds.
 
         Retry(budget=RetryBudget(capacity=100))
@@ -125,8 +126,8 @@ class RetryState(tenacity.RetryCallState):
 _RETRYING = tenacity.Retrying(reraise=True)
 
 
-@dataclass(frozen=True, slots=True)
-class Retry(Policy[BudgetState]):
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class Retry(Value, Policy[BudgetState]):
     """Repeats failed attempts of a request that is safe to repeat.
 
         Retry()                                               # 4 attempts in all, full jitter

@@ -15,6 +15,7 @@ from .._policy import Gate, Key
 from .._queue import AGEING, Queue, Ticket
 from .._rate import RECENT, Engine, LeakyBucket, Pace, SlidingWindow, StrictWindow, Unlimited
 from .._slots import Slots
+from .._values import Value
 from ..backoff import THROTTLED
 
 if TYPE_CHECKING:
@@ -237,8 +238,8 @@ class LimiterState(ThrottleState):
         return super().snapshot() | {"waiting": self.line.waiting}
 
 
-@dataclass(frozen=True, slots=True)
-class Throttle(Gate[Any]):
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class Throttle(Value, Gate[Any]):
     """Bounds how many requests start per second, and follows what the server says.
 
         Throttle(10)                            # never more than 10 starts in any window of 1 s

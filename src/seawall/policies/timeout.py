@@ -10,10 +10,11 @@ from typing import Any
 from .. import _check
 from .._call import INF, Call
 from .._policy import Next, Policy
+from .._values import Value
 
 
-@dataclass(frozen=True, slots=True)
-class Timeout(Policy[None]):
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class Timeout(Value, Policy[None]):
     """Bounds everything inside it.
 
         Timeout(30)               # the call: queueing, backoff, every attempt, redirects, reading the body
