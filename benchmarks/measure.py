@@ -173,6 +173,7 @@ def parser(name: str, description: str, contenders: Iterable[str]) -> argparse.A
 
     made = argparse.ArgumentParser(prog=f"python -m benchmarks.{name}", description=description.split("\n")[0])
     made.add_argument("--only", type=selection, default=known, metavar="NAME,...", help=", ".join(known))
+    made.add_argument("--library", choices=("httpx", "httpx2"), default="httpx", help="what stands as httpx")
     made.add_argument("--smoke", action="store_true", help="a few requests each, to see that everything works")
     made.add_argument("--check", action="store_true", help="exit with status 1 if a bar is missed")
     made.add_argument("--markdown", action="store_true", help="print tables for a README")

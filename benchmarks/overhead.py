@@ -2,6 +2,7 @@
 
     python -m benchmarks.overhead
     python -m benchmarks.overhead --mode async --only naive,seawall --rounds 1000
+    python -m benchmarks.overhead --library httpx2
 
 In each round each contender sends the same number of GETs and reads their bodies. What it adds is its time
 less that of bare httpx *in the same round*, and its share of the naive stack is the ratio of what the two
@@ -12,21 +13,21 @@ import argparse
 import asyncio
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
 import httpx
 
-from benchmarks import measure
+from benchmarks import LIBRARY, measure
 from benchmarks.measure import Bar, Skipped, Spread
-from benchmarks.noop import BODY, URL, AsyncNoop, Noop
+from benchmarks.noop import BODY, URL, AsyncNoop, Noop, turn
 from benchmarks.transports import MODULES
 
 Mode = Literal["async", "sync"]
 SEAWALL = ("seawall", "seawall-client")
 PACKAGES = (
-    *("httpx", "tenacity", "pybreaker", "aiolimiter"),
+    *(LIBRARY, "tenacity", "pybreaker", "aiolimiter"),
     *("httpx-retries", "httpx-limiter", "httpx-tenacity", "httpx-hedged", "hyx", "stamina"),
 )
 
@@ -87,7 +88,7 @@ def measure_sync(chosen: Sequence[str], rounds: int, requests: int) -> Contender
 
 
 async def measure_async(chosen: Sequence[str], rounds: int, requests: int, *, suspend: bool) -> Contenders:
-    found = contenders(chosen, "async_client", lambda: AsyncNoop(suspend=suspend))
+    found = contenders(chosen, "async_client", lambda: AsyncNoop(turn if suspend else None))
     for contender in present(found):
         contender.works([await contender.client.get(URL) for _ in range(requests)])
     measure.settle()
@@ -106,11 +107,11 @@ def time_sync(client: httpx.Client, requests: int) -> float:
     return (time.perf_counter() - started) / requests * 1e6
 
 
-async def time_async(client: httpx.AsyncClient, requests: int) -> float:
+async def time_async(client: httpx.AsyncClient, requests: int, turn: Callable[[], Awaitable[None]] = turn) -> float:
     started = time.perf_counter()
     for _ in range(requests):
         await client.get(URL)
-    await asyncio.sleep(0)  # the loop drops cancelled timers now, at the cost of whoever made them
+    await turn()  # the loop drops cancelled timers now, at the cost of whoever made them
     return (time.perf_counter() - started) / requests * 1e6
 
 

@@ -1,6 +1,6 @@
 """What `benchmarks.burst` compares, one module per contender.
 
-`client()` returns a client with `CONNECTIONS` and `KEEPALIVE`, httpx's own defaults, that gives every
+`client(connections)` returns a client with that many and with `KEEPALIVE`, httpx's own default, that gives every
 request the same generous time: a burst is to be finished, not given up. It is called inside the event loop.
 
 `trust_env=False` keeps a proxy of the environment out of the way to the local server.

@@ -2,12 +2,12 @@
 
 import httpx2
 
-from benchmarks.pools import CONNECTIONS, KEEPALIVE, TIMEOUT
+from benchmarks.pools import KEEPALIVE, TIMEOUT
 
 
-def client() -> httpx2.AsyncClient:
+def client(connections: int) -> httpx2.AsyncClient:
     return httpx2.AsyncClient(
-        limits=httpx2.Limits(max_connections=CONNECTIONS, max_keepalive_connections=KEEPALIVE),
+        limits=httpx2.Limits(max_connections=connections, max_keepalive_connections=KEEPALIVE),
         timeout=httpx2.Timeout(TIMEOUT),
         trust_env=False,
     )

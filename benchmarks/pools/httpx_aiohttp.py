@@ -3,12 +3,12 @@
 import httpx
 from httpx_aiohttp import HttpxAiohttpClient
 
-from benchmarks.pools import CONNECTIONS, KEEPALIVE, TIMEOUT
+from benchmarks.pools import KEEPALIVE, TIMEOUT
 
 
-def client() -> httpx.AsyncClient:
+def client(connections: int) -> httpx.AsyncClient:
     return HttpxAiohttpClient(
-        limits=httpx.Limits(max_connections=CONNECTIONS, max_keepalive_connections=KEEPALIVE),
+        limits=httpx.Limits(max_connections=connections, max_keepalive_connections=KEEPALIVE),
         timeout=httpx.Timeout(TIMEOUT),
         trust_env=False,
     )

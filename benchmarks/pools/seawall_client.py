@@ -4,15 +4,15 @@ import httpx
 
 import seawall
 import seawall.httpx
-from benchmarks.pools import CONNECTIONS, KEEPALIVE, TIMEOUT
+from benchmarks.pools import KEEPALIVE, TIMEOUT
 
 STACK = seawall.standard().replace(seawall.Timeout(TIMEOUT, body=False))
 
 
-def client() -> httpx.AsyncClient:
+def client(connections: int) -> httpx.AsyncClient:
     return seawall.httpx.AsyncClient(
         STACK,
-        limits=httpx.Limits(max_connections=CONNECTIONS, max_keepalive_connections=KEEPALIVE),
+        limits=httpx.Limits(max_connections=connections, max_keepalive_connections=KEEPALIVE),
         timeout=httpx.Timeout(TIMEOUT),
         trust_env=False,
     )

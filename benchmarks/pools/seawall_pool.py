@@ -3,9 +3,9 @@
 import httpx
 
 import seawall.httpx
-from benchmarks.pools import CONNECTIONS, KEEPALIVE, TIMEOUT
+from benchmarks.pools import KEEPALIVE, TIMEOUT
 
 
-def client() -> httpx.AsyncClient:
-    pool = seawall.httpx.AsyncPool(max_connections=CONNECTIONS, max_keepalive=KEEPALIVE)
+def client(connections: int) -> httpx.AsyncClient:
+    pool = seawall.httpx.AsyncPool(max_connections=connections, max_keepalive=KEEPALIVE)
     return httpx.AsyncClient(transport=pool, timeout=httpx.Timeout(TIMEOUT), trust_env=False)

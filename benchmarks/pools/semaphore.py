@@ -4,13 +4,13 @@ import asyncio
 
 import httpx
 
-from benchmarks.pools import CONNECTIONS, bare
+from benchmarks.pools import bare
 
 
 class SemaphoreClient:
-    def __init__(self) -> None:
-        self._client = bare.client()
-        self._semaphore = asyncio.Semaphore(CONNECTIONS)
+    def __init__(self, connections: int) -> None:
+        self._client = bare.client(connections)
+        self._semaphore = asyncio.Semaphore(connections)
 
     async def get(self, url: str, /) -> httpx.Response:
         async with self._semaphore:
@@ -20,5 +20,5 @@ class SemaphoreClient:
         await self._client.aclose()
 
 
-def client() -> SemaphoreClient:
-    return SemaphoreClient()
+def client(connections: int) -> SemaphoreClient:
+    return SemaphoreClient(connections)

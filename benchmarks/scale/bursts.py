@@ -17,7 +17,7 @@ def measured(context: SpawnContext, scale: Scale) -> list[Section]:
             runs: dict[int, list[Outcome]] = {requests: [] for requests in scale.bursts}
             for _ in range(scale.rounds):
                 for requests, outcomes in runs.items():
-                    outcomes.append(burst.run(context, name, url, requests, scale.cap))
+                    outcomes.append(burst.run(context, name, url, requests, burst.CONNECTIONS, scale.cap))
             for requests, outcomes in runs.items():
                 section.rows.append(cells(name, requests, outcomes))
                 data = [asdict(outcome) for outcome in outcomes]
