@@ -151,8 +151,6 @@ class AsyncBodyMixin(Body):
             if runtime.now() >= deadline:
                 raise Expired  # or a server faster than its reader could go on for ever
             step = self._iterator.__anext__()
-            if not runtime.steps:
-                return await runtime.within(step, deadline)  # type: ignore[no-any-return]
             if not hasattr(step, "send"):
                 step = step.__await__()
             try:
@@ -209,7 +207,7 @@ class AsyncBodyMixin(Body):
                 finally:
                     await runtime.hang_up(self.stream)
             elif end == "read":
-                await runtime.close(self.stream)
+                await self.stream.aclose()
             else:
                 await runtime.hang_up(self.stream)
         except BaseException as raised:

@@ -22,14 +22,11 @@ CLOSING = 2.0
 class Awaiting:
     """Sending, closing and draining, for runtimes in which I/O is awaited."""
 
-    steps = True
-    """Whether what is awaited may be stepped by hand first."""
-
     def now(self) -> float:
         raise NotImplementedError
 
     async def rest(self, steps: Any, suspended: Any, deadline: float) -> Any:
-        """Await the rest of something that was stepped once, raising `Expired` at the deadline. Only if it `steps`."""
+        """Await the rest of something that was stepped once, raising `Expired` at the deadline."""
         raise NotImplementedError
 
     async def within(self, awaitable: Awaitable[Any], deadline: float) -> Any:

@@ -1,14 +1,16 @@
 """The trio runtime: deadlines are cancel scopes, waiters are events.
 
 A cancel scope must be opened before what it bounds takes its first step, which may open one of its own: scopes nest.
-So nothing is stepped by hand here. And a cancelled task is cancelled anew at each checkpoint, so that closing, which
-must come to its end, is shielded.
+So sending is not stepped by hand here. A piece of a body is, since most pieces are here already: if it must be waited
+for after all, a scope stands around each of its waits, within whatever is open by then. And a cancelled task is
+cancelled anew at each checkpoint, so that closing what is busy, which must come to its end, is shielded.
 """
 
 import math
 import random
 import time
-from collections.abc import Awaitable
+import types
+from collections.abc import Awaitable, Generator
 from typing import Any, TypeVar
 
 import trio
@@ -82,7 +84,6 @@ class TrioRuntime(Awaiting):
     """Everything a policy may not do itself, on whatever run of trio this is called in."""
 
     name = "trio"
-    steps = False
     now = staticmethod(time.monotonic)
     random = staticmethod(random.random)
     waiter = TrioWaiter
@@ -103,6 +104,9 @@ class TrioRuntime(Awaiting):
             return await awaitable
         raise Expired
 
+    def rest(self, steps: Any, suspended: Any, deadline: float) -> Any:
+        return _rest(steps, suspended, deadline)
+
     def send(self, transport: Any, request: Any, deadline: float, line: Making | None) -> Any:
         if line is not None and line.stream is None:
             return self._connect_and_send(transport, request, deadline, line)
@@ -120,3 +124,27 @@ class TrioRuntime(Awaiting):
 
     def __repr__(self) -> str:
         return "<seawall trio runtime>"
+
+
+@types.coroutine
+def _rest(steps: Any, suspended: Any, deadline: float) -> Generator[Any, Any, Any]:
+    """Await the rest of something that was stepped once, with a scope around each of its waits.
+
+    trio resumes a wait with its outcome, which `steps` itself then returns or raises. When a wait was cut short the
+    rest has some time to end in: a scope of ours breaks through the shields of theirs.
+    """
+    expired = False
+    while True:
+        with scope(deadline) as waiting:
+            outcome = yield suspended
+        if waiting.cancel_called and isinstance(getattr(outcome, "error", None), trio.Cancelled):
+            expired, deadline = True, time.monotonic() + CLOSING
+        try:
+            suspended = steps.send(outcome)
+        except StopIteration as done:
+            return done.value
+        except trio.Cancelled:
+            if not expired or trio.current_effective_deadline() == -math.inf:
+                raise  # it was the caller's own
+            break
+    raise Expired  # out here, or it would have the cancellation as its context
