@@ -1,5 +1,6 @@
 """Each test body is lived through by a user of a bare client, then by one of a protected client, at one server."""
 
+import importlib
 import importlib.util
 import logging
 import warnings
@@ -24,6 +25,8 @@ __all__ = ["nothing_leaks", "plain_environment", "serve", "settled_heap", "someb
 LIBRARIES = [
     library for library in ("httpx", "httpx2") if all(map(importlib.util.find_spec, (library, f"seawall.{library}")))
 ]
+DISTINCT = list({importlib.import_module(library): library for library in reversed(LIBRARIES)}.values())
+"""Without httpx2 where httpx is an alias of it."""
 RUNTIMES = {mode.name: mode for mode in MODES}
 PROTECTIONS = ("client", "read ahead", "transport", "pool", "protect")
 LOGGERS = ("httpx", "httpcore", "httpx2", "httpcore2")
@@ -39,7 +42,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     protections = [each for each in PROTECTIONS if each not in left_out]
     settings = [
         Setting(library, mode, protection)
-        for library in (mark.args if mark else LIBRARIES)
+        for library in (mark.args if mark else DISTINCT)
         for mode in RUNTIMES
         for protection in (protections if mode in ("sync", "async") else protections[:1])
         if library in LIBRARIES and (protection != "protect" or hasattr(Setting(library, mode, "").ours, "protect"))
