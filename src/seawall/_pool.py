@@ -21,7 +21,7 @@ from typing import Any
 
 from ._body import End, close_all
 from ._call import Call
-from ._fork import tell_of_forks
+from ._fork import inherited, tell_of_forks
 from ._leaf import reserve_and_send
 from ._slots import Slots
 from .runtime import Runtime
@@ -123,6 +123,7 @@ class Shards:
         """Start afresh in a forked child: connections and permits are those of the process that took them."""
         for shard in (*self._idle, *self._out, *self._condemned, *self.abandoned):
             shard.wire.let_go()
+            inherited.append(shard)
         self._begin()
 
     def _begin(self) -> None:

@@ -43,6 +43,7 @@ def fork(work: Callable[[], object]) -> int:
     if child == 0:
         code = 1
         try:
+            gc.collect()  # says nothing of what is the parent's
             work()
             code = 0
         except BaseException:
@@ -395,6 +396,5 @@ def ask(number: int) -> int:
 
 if __name__ == "__main__":
     URL = sys.argv[2]
-    if Path(sys.argv[3]).is_file():
-        VERIFY = ssl.create_default_context(cafile=sys.argv[3])
+    VERIFY = ssl.create_default_context(cafile=sys.argv[3]) if Path(sys.argv[3]).is_file() else True
     globals()[sys.argv[1]]()
