@@ -11,7 +11,7 @@ from typing import Any
 
 _known: "weakref.WeakSet[Any]" = weakref.WeakSet()
 inherited: list[Any] = []
-"""What a child has of its parent's connections: kept for good, since a collector that finds them unclosed warns of it."""
+"""What a child has of its parent's connections: kept for good, since a collector would warn that nobody closed them."""
 
 
 def tell_of_forks(thing: Any) -> None:
