@@ -20,12 +20,10 @@ path, then one with a method.
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from ._errors import StackError
 from ._stack import Stack, standard
-from ._values import Value
 
 DEFAULT_PORTS = {"http": 80, "https": 443}
 PATTERN = (
@@ -37,8 +35,7 @@ PATTERN = (
 )
 
 
-@dataclass(frozen=True, slots=True, eq=False, repr=False)
-class Endpoint(Value):
+class Endpoint(NamedTuple):
     """One pattern and its stack."""
 
     pattern: str

@@ -8,16 +8,13 @@ over an outer one, option by option.
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass, fields, replace
-from typing import Any, TypedDict, Unpack
+from typing import Any, NamedTuple, TypedDict, Unpack
 
 from . import _check
 from ._errors import OptionError
-from ._values import Value
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
-class Options(Value):
+class Options(NamedTuple):
     """One call's options, checked."""
 
     priority: float = 0
@@ -34,7 +31,7 @@ class Options(Value):
             listed = ", ".join(sorted(KNOWN))
             raise OptionError(f"unknown seawall option {unknown[0]!r}; the known ones are: {listed}")
         checked: dict[str, Any] = {name: KNOWN[name](name, value) for name, value in given.items()}
-        return replace(self, **checked)
+        return self._replace(**checked)
 
 
 class OptionValues(TypedDict, total=False):
@@ -126,4 +123,4 @@ KNOWN = {
 }
 DEFAULTS = Options()
 CONTEXT: ContextVar[Options] = ContextVar("seawall.options", default=DEFAULTS)
-assert KNOWN.keys() == {field.name for field in fields(Options)}
+assert KNOWN.keys() == set(Options._fields)
