@@ -61,8 +61,8 @@ class Stopped:
 
     @property
     def rate(self) -> float:
-        """At which it went until then."""
-        return self.done / self.seconds
+        """At which it went until then, or would have if one more had been done."""
+        return max(self.done, 1) / self.seconds
 
     def __str__(self) -> str:
         return f"not finished in {self.seconds:g} s ({self.done} done)"
