@@ -123,7 +123,7 @@ class Shards:
         """Start afresh in a forked child: connections and permits are those of the process that took them."""
         for shard in (*self._idle, *self._out, *self._condemned, *self.abandoned):
             shard.wire.let_go()
-            inherited.append(shard)
+            inherited.append((shard.transport, shard.wire))
         self._begin()
 
     def _begin(self) -> None:
