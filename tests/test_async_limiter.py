@@ -15,8 +15,8 @@ from drivers import known
 import seawall
 from seawall import CircuitBreaker, CircuitOpen, OptionError, Retry, Stack, StackError, Throttle, Timeout, WaitTooLong
 from seawall._rate import RECENT
+from seawall._throttle import LimiterState
 from seawall.httpx import AsyncClient, Client, Transport
-from seawall.policies.throttle import LimiterState
 from seawall.testing import ScriptedServer, VirtualRuntime
 
 

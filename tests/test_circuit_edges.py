@@ -320,7 +320,7 @@ def test_a_window_turns_once_in_each_of_its_tenths() -> None:
 
     window = Turning(10.0)
     for tenth in range(30):
-        window.add_success(tenth / 10)
+        window.add_successes((tenth / 10,))
     assert (window.calls, window.turns) == (30, 3)
 
 

@@ -326,7 +326,7 @@ def test_twenty_thousand_waiters_leave_in_one_go(how: str):
 
         call = seawall.Call.__new__(seawall.Call)
         call.runtime, call.guard, call.options = runtime, None, seawall._options.DEFAULTS
-        call.trail = seawall._call.Trail(0)
+        call.trail = seawall._call.Trail()
         runtime.run(main())
         return measured.calls
 

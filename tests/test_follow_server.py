@@ -10,9 +10,9 @@ from drivers import known
 
 import seawall
 from seawall import CircuitBreaker, CircuitOpen, ConcurrencyLimit, Retry, Throttle, WaitTooLong
+from seawall import _throttle as throttle
 from seawall._rate import Unlimited
-from seawall.policies import throttle
-from seawall.policies.throttle import ThrottleState
+from seawall._throttle import ThrottleState
 from seawall.testing import Recorder, ScriptedServer, VirtualRuntime, reply
 
 DATE = "Wed, 21 Oct 2015 07:28:00 GMT"

@@ -30,7 +30,7 @@ class StubCall:
     def __init__(self, runtime: Any, priority: float = 0) -> None:
         self.runtime = runtime
         self.options = Options(priority=priority)
-        self.trail = Trail(0.0)
+        self.trail = Trail()
 
     async def wait(self, waiter: Any, until: float) -> bool:
         return await waiter.wait(until)

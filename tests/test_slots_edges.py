@@ -41,7 +41,7 @@ class StubCall:
     def __init__(self) -> None:
         self.runtime = SimpleNamespace(now=lambda: 0.0, waiter=Waiter)
         self.options = Options()
-        self.trail = Trail(0.0)
+        self.trail = Trail()
 
     async def wait(self, waiter: Waiter, until: float) -> bool:
         return await waiter.wait(until)

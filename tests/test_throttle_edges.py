@@ -14,7 +14,7 @@ from seawall import Throttle, Timeout, WaitTooLong, _rate
 from seawall._options import Options
 from seawall._queue import Ticket
 from seawall._rate import RECENT, LeakyBucket, Pace, SlidingWindow, StrictWindow, Unlimited
-from seawall.policies.throttle import LimiterState, ThrottleState, _line_up
+from seawall._throttle import LimiterState, ThrottleState, line_up
 from seawall.testing import ScriptedServer, VirtualRuntime, reply
 
 INF = float("inf")
@@ -256,7 +256,7 @@ class StubCall:
         raise KeyboardInterrupt
 
     def run(self, state: ThrottleState) -> None:
-        _line_up(state, self, 1, INF).send(None)  # type: ignore[arg-type]
+        line_up(state, self, 1, INF).send(None)  # type: ignore[arg-type]
 
 
 def test_without_a_rate_nobody_lines_up() -> None:

@@ -27,7 +27,7 @@ from benchmarks.noop import URL
 from benchmarks.scale.sections import Collecting, Scale, Section, apart
 from seawall._queue import Ticket
 from seawall._slots import Slots
-from seawall.policies.throttle import ThrottleState, wake
+from seawall._throttle import ThrottleState, wake
 from seawall.runtime.asyncio import ASYNCIO
 
 Line = Literal["limit", "throttle"]

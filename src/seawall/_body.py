@@ -62,31 +62,30 @@ class Hold(Protocol):
 class Body:
     """What sync and async bodies share: the holds, the deadline, and what was read ahead."""
 
+    stream: Any
+    call: Call
+    extensions: dict[str, Any]
+    """The response's."""
+    deadline = INF
     wire: Any = None
     """What a runtime that cannot interrupt watches while the body is read."""
+    _holds: list[Hold] | None = None  # the outermost first; None once it has ended
     _iterator: Any = None
-
-    def __init__(self, stream: Any, call: Call, response: Any, holds: list[Hold]) -> None:
-        self.stream = stream
-        self.call = call
-        self.extensions = response.extensions
-        self.deadline = INF
-        self._holds: list[Hold] | None = holds  # None once it has ended
-        self._ahead: list[bytes] | None = None
+    _ahead: list[bytes] | None = None
 
     def add(self, holds: list[Hold]) -> None:
-        """Keep more until the body ends."""
+        """Keep more until the body ends, of policies further out."""
         if self._holds is None:
             self._settle(holds, "read", None)
         else:
-            self._holds += holds
+            self._holds[:0] = holds
 
     def _settle(self, holds: list[Hold], end: End, error: BaseException | None) -> list[Any] | None:
         """Give back every hold, the outermost first. Returns what is to be closed."""
         if end == "read":  # httpx ties response and body in a cycle: what hangs on it would stay for long
             self.stream = self._iterator = ENDED
         call, leftovers = self.call, None
-        for hold in reversed(holds):
+        for hold in holds:
             if end == "dropped":
                 hold.abandon()
                 continue
@@ -159,8 +158,16 @@ class AsyncBodyMixin(Body):
                 return done.value  # type: ignore[no-any-return]
             return await runtime.rest(step, suspended, deadline)  # type: ignore[no-any-return]
         except StopAsyncIteration:
-            if self._holds is not None:
-                await self._finish("read", None)
+            holds, self._holds = self._holds, None
+            if holds is not None:  # as `_finish`, without the coroutine
+                try:
+                    await self.stream.aclose()
+                except BaseException as raised:
+                    await self._give_back(holds, "broken", raised)
+                    raise
+                leftovers = self._settle(holds, "read", None)
+                if leftovers is not None:
+                    await close_all(leftovers, self.call.runtime)
             raise
         except GeneratorExit:
             raise  # the reader itself is being thrown away: nothing can be awaited any more
@@ -191,6 +198,7 @@ class AsyncBodyMixin(Body):
         return OVER if self._holds is None else self._finish("closed", None)
 
     async def _finish(self, end: End, error: BaseException | None) -> None:
+        """It ends before its end."""
         holds, self._holds = self._holds, None
         if holds is None:
             return
@@ -206,17 +214,18 @@ class AsyncBodyMixin(Body):
                     await runtime.hang_up(iterator)
                 finally:
                     await runtime.hang_up(self.stream)
-            elif end == "read":
-                await self.stream.aclose()
             else:
                 await runtime.hang_up(self.stream)
         except BaseException as raised:
             end, error = "broken", raised
             raise
         finally:
-            leftovers = self._settle(holds, "dropped" if thrown_away() else end, error)
-            if leftovers is not None:
-                await close_all(leftovers, self.call.runtime)
+            await self._give_back(holds, end, error)
+
+    async def _give_back(self, holds: list[Hold], end: End, error: BaseException | None) -> None:
+        leftovers = self._settle(holds, "dropped" if thrown_away() else end, error)
+        if leftovers is not None:
+            await close_all(leftovers, self.call.runtime)
 
 
 class SyncBodyMixin(Body):
@@ -230,12 +239,10 @@ class SyncBodyMixin(Body):
     def __next__(self) -> bytes:
         if self._ahead:
             return self._ahead.pop(0)
-        iterator = self._iterator
         try:
             if self.deadline == INF:
-                return next(iterator)  # type: ignore[no-any-return]
-            read = self.call.runtime.read  # type: ignore[attr-defined]  # the thread runtime's
-            return read(iterator, self.deadline, self)  # type: ignore[no-any-return]
+                return next(self._iterator)  # type: ignore[no-any-return]
+            return self.call.runtime.read(self._iterator, self.deadline, self)  # type: ignore
         except StopIteration:
             self._finish("read", None)
             raise
@@ -255,7 +262,8 @@ class SyncBodyMixin(Body):
             left -= len(chunk)
             if left < 0:
                 self._ahead = chunks
-                self._unwatch()  # what follows may have another deadline, or none
+                if self.wire is not None:
+                    self._unwatch()  # what follows may have another deadline, or none
                 return None
         return b"".join(chunks)
 
@@ -263,10 +271,12 @@ class SyncBodyMixin(Body):
         self._finish("closed", None)
 
     def _finish(self, end: End, error: BaseException | None) -> None:
-        holds, self._holds = self._holds, None
+        holds = self._holds
         if holds is None:
             return
-        self._unwatch()
+        self._holds = None
+        if self.wire is not None:
+            self._unwatch()
         if thrown_away():
             end = "dropped"
         try:
@@ -279,6 +289,5 @@ class SyncBodyMixin(Body):
                 resource.close()
 
     def _unwatch(self) -> None:
-        if self.wire is not None:
-            self.call.runtime.forget(self.wire)  # type: ignore[attr-defined]  # the thread runtime's
-            self.wire = None
+        self.call.runtime.forget(self.wire)  # type: ignore[attr-defined]  # the thread runtime's
+        self.wire = None

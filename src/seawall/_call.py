@@ -47,6 +47,8 @@ Retry-After asked for. `Attempt` is made of it when asked for."""
 class Guard(Protocol):
     """A circuit's word on a call that it let in: still good, or revoked because the circuit opened since."""
 
+    generation: Any
+    """What it let in since its last transition; it is `revoked` by one."""
     outer: "Guard | None"
     sent_at: float | None
     """When the attempt that it let in was sent; None while that waits in our own lines."""
@@ -100,30 +102,31 @@ class Report(Value):
 
 
 class Trail:
-    """What one call leaves behind, over all its attempts and hops."""
+    """What one call leaves behind, over all its attempts and hops.
 
-    __slots__ = (
-        "attempts", "chain", "deadline", "ended", "first", "gave_up",
-        "idempotency_key", "queued", "request_id", "started", "throttled",
-    )  # fmt: skip
+    Here and in what else is made for each call, attributes that seldom differ are defaults of the class, and there is
+    no `__init__`: to run one takes twice as long as to set what does differ.
+    """
+
     chain: "Chain"
-
-    def __init__(self, started: float, request_id: int = 0) -> None:
-        self.started = started
-        self.request_id = request_id  # which request object it began with
-        self.first: Trail | None = None  # where this is of another request within a call: the call's own
-        self.ended: float | None = None
-        self.deadline = INF
-        self.attempts: list[Sent] = []
-        self.queued = 0.0
-        self.throttled = 0.0
-        self.gave_up: str | None = None
-        self.idempotency_key: str | None = None
+    attempts: list[Sent]
+    started = 0.0
+    ended: float | None = None
+    deadline = INF
+    request_id = 0
+    """Which request object it began with."""
+    first: "Trail | None" = None
+    """Where this is of another request within a call: the call's own."""
+    queued = 0.0
+    throttled = 0.0
+    gave_up: str | None = None
+    idempotency_key: str | None = None
 
     def hop(self, request_id: int) -> "Trail":
         """Of another request within the same call: its attempts and times are the call's, its outcome is its own."""
-        trail = Trail(self.started, request_id)
-        trail.first, trail.deadline, trail.attempts = self, self.deadline, self.attempts
+        trail = Trail()
+        trail.first, trail.request_id = self, request_id
+        trail.started, trail.deadline, trail.attempts = self.started, self.deadline, self.attempts
         return trail
 
     def add_queued(self, seconds: float) -> None:
@@ -188,26 +191,21 @@ def report(outcome: Any) -> Report:
 class Call:
     """One request on its way through the policies."""
 
-    __slots__ = ("chain", "deadline", "guard", "options", "request", "reused", "runtime", "trail", "waited")
-
-    def __init__(
-        self, request: Any, runtime: Runtime, chain: "Chain", options: Options, trail: Trail, deadline: float
-    ) -> None:
-        self.request = request
-        """The HTTP library's request."""
-        self.runtime = runtime
-        """The clock, the coin and what can be waited for."""
-        self.chain = chain
-        self.options = options
-        """This request's options: `.priority`, `.cost`, `.tenant` and the others."""
-        self.trail = trail
-        self.deadline = deadline
-        """When it must be over, on the runtime's clock; `inf` without a `Timeout`."""
-        self.guard: Guard | None = None
-        self.waited = 0.0
-        """The backoff before the current attempt."""
-        self.reused = False
-        """Whether the current attempt goes out on a connection that already served a request."""
+    request: Any
+    """The HTTP library's request."""
+    runtime: Runtime
+    """The clock, the coin and what can be waited for."""
+    chain: "Chain"
+    options: Options
+    """This request's options: `.priority`, `.cost`, `.tenant` and the others."""
+    trail: Trail
+    deadline: float
+    """When it must be over, on the runtime's clock; `inf` without a `Timeout`."""
+    guard: Guard | None = None
+    waited = 0.0
+    """The backoff before the current attempt."""
+    reused = False
+    """Whether the current attempt goes out on a connection that already served a request."""
 
     @property
     def family(self) -> Any:
@@ -226,9 +224,8 @@ class Call:
 
     def fork(self) -> "Call":
         """A copy for a branch that races this call: its own deadline, guard and clock, the same trail."""
-        branch = Call(self.request, self.runtime, self.chain, self.options, self.trail, self.deadline)
-        branch.guard = self.guard
-        branch.waited = self.waited
+        branch = Call()
+        vars(branch).update(vars(self), reused=False)
         return branch
 
     async def wait(self, waiter: Waiter, until: float) -> bool:
@@ -253,15 +250,16 @@ class Call:
 
     def hold(self, response: Any, holds: "list[Hold]") -> None:
         """Keep these until the response's body is read, closed, broken or dropped."""
-        stream, body = response.stream, self.chain.body
-        if type(stream) is body:
+        stream = response.stream
+        chain = self.chain
+        if type(stream) is chain.body:
             stream.add(holds)
-        elif response.is_closed or type(stream) is self.chain.family.bytes_stream:
+        elif response.is_closed or type(stream) is chain.bytes_stream:
             # nothing more comes over the network; read before it reached us (by a mock, a cache), it never closes
-            for hold in reversed(holds):
+            for hold in holds:
                 hold.settle(self, "read", None)
         else:
-            response.stream = body(stream, self, response, holds)
+            self._wrapped(response, stream)._holds = holds
 
     def bound(self, response: Any, deadline: float) -> None:
         """Let a deadline bound the reading of the response's body."""
@@ -273,9 +271,18 @@ class Call:
     def body(self, response: Any) -> Any:
         """The body of an open response that keeps our holds; wrapped now if it is not yet."""
         stream = response.stream
-        if type(stream) is not self.chain.body:
-            stream = response.stream = self.chain.body(stream, self, response, [])
-        return stream
+        if type(stream) is self.chain.body:
+            return stream
+        body = self._wrapped(response, stream)
+        body._holds = []
+        return body
+
+    def _wrapped(self, response: Any, stream: Any) -> Any:
+        body = response.stream = self.chain.body()
+        body.stream = stream
+        body.call = self
+        body.extensions = response.extensions
+        return body
 
     def rejected(
         self, kind: type[Rejected], message: str, *, key: Hashable = None, retry_after: float | None = None

@@ -10,6 +10,8 @@
 - A success is only final with the body: the verdict of an open body is given when it ends, or
   one attempt timeout after its headers, whichever is first. There is no timer: verdicts that have
   fallen due are given when the circuit is next looked at.
+- What nearly every call ends with, a success that was neither slow nor a probe's, changes nothing by itself. So it is
+  only written down (`finished`), which needs no lock, and counted before anything is decided or shown, in a batch.
 - Half-open lets `probes` calls out. A probe that never reports loses its place one lease after it was sent.
 
 `_lock` guards everything but the notices, which are delivered outside it, in order, by one thread at a time.
@@ -20,9 +22,9 @@ from collections import deque
 from collections.abc import Callable, Hashable
 from typing import TYPE_CHECKING, Any, Literal
 
-from ._body import End
+from ._admission import Admission, Generation, Verdict
 from ._call import INF, Call
-from ._errors import CircuitOpen, Rejected, TimedOut
+from ._errors import CircuitOpen, Rejected
 from ._events import CircuitChanged, Listener, logger, notify
 from ._window import Window
 from .runtime import Waiter
@@ -32,74 +34,8 @@ if TYPE_CHECKING:
     from .policies.circuit_breaker import CircuitBreaker
 
 Name = Literal["closed", "open", "half-open", "isolated"]
-Verdict = Literal["success", "failure", "neutral"]
 
 JITTER = 0.2
-
-
-class Generation:
-    """The calls let in between two transitions, as far as they still wait in line."""
-
-    __slots__ = ("revoked", "waiters")
-
-    def __init__(self) -> None:
-        self.revoked = False
-        self.waiters: dict[Waiter, None] = {}  # in order: they are woken as they came
-
-
-class Admission:
-    """One call let in by a circuit. Doubles as the hold on its body, whose end may be the verdict."""
-
-    __slots__ = ("circuit", "counted", "due", "generation", "outer", "probe", "sent_at", "settled", "slow")
-
-    def __init__(self, circuit: "CircuitState", generation: Generation, probe: bool, outer: Any = None) -> None:
-        self.circuit = circuit
-        self.generation = generation
-        self.probe = probe
-        self.outer = outer
-        self.sent_at: float | None = None
-        self.slow = False
-        self.settled = False
-        self.counted = False  # settled as a success because it fell due, with the body still open
-        self.due = INF
-
-    def watch(self, waiter: Waiter) -> None:
-        with self.circuit._lock:
-            self.generation.waiters[waiter] = None
-            revoked = self.generation.revoked
-        if revoked:
-            waiter.wake()
-
-    def unwatch(self, waiter: Waiter) -> None:
-        self.generation.waiters.pop(waiter, None)
-
-    def check(self, call: Call) -> None:
-        if self.generation.revoked:
-            raise self.circuit.rejection(call)
-
-    def settle(self, call: Call, end: End, error: BaseException | None) -> None:
-        now, circuit = call.runtime.now(), self.circuit
-        if end == "broken" or self.probe or self.slow or circuit.orphans:
-            verdict: Verdict = judged(call, self, error) if end == "broken" else "success"
-            circuit.report(self, verdict, now, call.runtime.random)
-        else:
-            circuit.succeeded(self, now, call)
-
-    def abandon(self) -> None:
-        self.circuit.abandon(self)
-
-
-def judged(call: Call, admission: Admission, error: BaseException | None) -> Verdict:
-    """What an error says about the server. Nothing, if it came before anything was sent."""
-    if admission.sent_at is None:
-        return "neutral"
-    if isinstance(error, TimedOut) and error.scope == "call":
-        on_the_wire = call.runtime.now() - admission.sent_at
-        limit = call.chain.attempt_timeout
-        if limit == INF:
-            limit = (min(call.deadline, call.trail.deadline) - call.trail.started) / 2
-        return "failure" if on_the_wire >= limit else "neutral"
-    return "failure" if call.family.failed(error) else "neutral"
 
 
 class CircuitState:
@@ -111,12 +47,13 @@ class CircuitState:
         self.label: Hashable = None
         self.open_until: float | None = None  # None while open: from whenever the next call comes
         self.reopened = 0
-        self.window = Window(settings.window)
+        self._window = Window(settings.window)
         self.failed_in_a_row = 0
         self.probes: list[Admission] = []
         self.probes_succeeded = 0
         self.generation = Generation()
         self.pending: deque[Admission] = deque()  # open bodies, in the order in which their verdicts fall due
+        self.finished: list[Admission] = []
         self.orphans: list[Admission] = []
         self._lock = threading.Lock()
         self._listeners: list[Listener] = []
@@ -146,7 +83,9 @@ class CircuitState:
         """Let a call in, or raise `CircuitOpen`."""
         generation, state = self.generation, self.state  # in this order: a transition in between revokes it
         if state == "closed":
-            return Admission(self, generation, False, call.guard)
+            admission = Admission()  # as `_admission`, which would be a call
+            admission.circuit, admission.generation, admission.outer = self, generation, call.guard
+            return admission
         now = call.runtime.now()
         with self._lock:
             self._settle_due(now, call.runtime.random)
@@ -161,15 +100,22 @@ class CircuitState:
                 refused = len(self.probes) >= self.settings.probes - self.probes_succeeded
             else:
                 refused = self.state != "closed"
+            generation = self.generation
             if not refused:
-                admission = Admission(self, self.generation, probe, call.guard)
+                admission = self._admission(generation, call)
                 if probe:
+                    admission.probe = True
                     self.probes.append(admission)
         self.deliver()
         if refused:
             if not self.settings.shadow:
                 raise self.rejection(call)
-            return Admission(self, Generation(), False, call.guard)
+            return self._admission(Generation(), call)
+        return admission
+
+    def _admission(self, generation: Generation, call: Call) -> Admission:
+        admission = Admission()
+        admission.circuit, admission.generation, admission.outer = self, generation, call.guard
         return admission
 
     def rejection(self, call: Call) -> Rejected:
@@ -187,8 +133,8 @@ class CircuitState:
 
     def await_body(self, admission: Admission, call: Call, now: float) -> None:
         """Its headers were good: the verdict is its body's, or success when it falls due."""
-        limit = call.chain.attempt_timeout
-        admission.due = now + (limit if limit < INF else self.settings.open_for)
+        due = now + call.chain.attempt_timeout
+        admission.due = due if due < INF else now + self.settings.open_for
         self.pending.append(admission)
 
     def report(
@@ -201,28 +147,42 @@ class CircuitState:
     ) -> None:
         """How an admitted call ended. `coin` jitters the open time if that opens the circuit."""
         with self._lock:
+            self._count_finished()
             if self._count(admission, verdict, now):
                 self._open(now, coin, retry_after)
             self._settle_due(now, coin)
         self.deliver()
 
-    def succeeded(self, admission: Admission, now: float, call: Call) -> None:
-        """`report` for what nearly every call ends with: a success that was neither slow nor a probe's."""
+    def catch_up(self, now: float, coin: Callable[[], float]) -> None:
+        """Count what was written down."""
+        with self._lock:
+            self._settle_due(now, coin)
+        self.deliver()
+
+    @property
+    def window(self) -> Window:
+        """What was counted lately."""
+        with self._lock:
+            self._count_finished()
+        return self._window
+
+    def _count_finished(self) -> None:
+        """Under the lock: count the successes that were written down."""
+        finished = self.finished
+        batch = finished[:]
+        if not batch:
+            return
+        del finished[: len(batch)]  # others may have added to it meanwhile
+        generation = self.generation
+        times = [a.ended for a in batch if not a.settled and a.generation is generation]
+        if times:
+            self.failed_in_a_row = 0
+            self._window.add_successes(times)
+        for admission in batch:
+            admission.settled = True
         pending = self.pending
-        self._lock.acquire()  # by hand: `with` takes twice as long
-        try:
-            first, admission.settled = not admission.settled, True
-            if first and admission.generation is self.generation:
-                self.failed_in_a_row = 0
-                self.window.add_success(now)
-            if pending and pending[0] is admission:  # bodies mostly end in the order in which they came
-                pending.popleft()
-            if pending:
-                self._settle_due(now, call.runtime.random)
-        finally:
-            self._lock.release()
-        if self._notices:
-            self.deliver()
+        while pending and pending[0].settled:  # bodies mostly end in the order in which they came
+            pending.popleft()
 
     def abandon(self, admission: Admission) -> None:
         """Take an admission back from a collector, which may have interrupted a holder of the lock.
@@ -257,7 +217,7 @@ class CircuitState:
         failed = verdict == "failure"
         slow = admission.slow and first
         self.failed_in_a_row = self.failed_in_a_row + 1 if failed else 0
-        self.window.add(now, failed, slow)
+        self._window.add(now, failed, slow)
         return (failed or slow) and self._tripped()
 
     def _count_probe(self, admission: Admission, verdict: Verdict, first: bool) -> bool:
@@ -272,7 +232,7 @@ class CircuitState:
         return verdict == "failure"
 
     def _tripped(self) -> bool:
-        settings, window = self.settings, self.window
+        settings, window = self.settings, self._window
         if settings.consecutive is not None and self.failed_in_a_row >= settings.consecutive:
             return True
         if window.calls < settings.minimum_calls:
@@ -282,7 +242,9 @@ class CircuitState:
         )
 
     def _settle_due(self, now: float, coin: Callable[[], float]) -> None:
-        """Give the verdicts that fell due, and take back what was dropped."""
+        """Under the lock: give the verdicts that fell due, and take back what was dropped."""
+        if self.finished:
+            self._count_finished()
         self._take_back()
         pending = self.pending
         while pending:
@@ -331,13 +293,14 @@ class CircuitState:
         self.pending.clear()
         if new == "closed":
             self.reopened = self.failed_in_a_row = 0
-            self.window.clear()
+            self._window.clear()
         if old != new:
             self._notices.append((old, new))
 
     def force(self, new: Name) -> None:
         """An operator's transition."""
         with self._lock:
+            self._count_finished()
             self._become(new)
         self.deliver()
 
@@ -371,18 +334,22 @@ class CircuitState:
 
     def idle(self, now: float) -> bool:
         """Whether forgetting it changes nothing that a call could notice soon."""
+        with self._lock:
+            self._count_finished()
         pending = tuple(self.pending)  # other threads append
         return self.state == "closed" and all(admission.settled or admission.due <= now for admission in pending)
 
     def snapshot(self) -> dict[str, Any]:
         """Plain data."""
+        window = self.window
         return {
             "state": self.state,
-            "calls": self.window.calls,
-            "failures": self.window.failures,
-            "slow": self.window.slow,
+            "calls": window.calls,
+            "failures": window.failures,
+            "slow": window.slow,
             "probes": len(self.probes),
         }
 
     def __repr__(self) -> str:
-        return f"<Circuit {self.label} {self.state} {self.window.failures}/{self.window.calls} failed>"
+        window = self._window  # without the lock: one may look while it is held
+        return f"<Circuit {self.label} {self.state} {window.failures}/{window.calls} failed>"

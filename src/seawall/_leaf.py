@@ -50,11 +50,13 @@ async def send(call: Call, transport: Any = None, wire: Any = None) -> Any:
         raise call.timed_out("the call's deadline passed before an attempt was sent", "call")
     guard = call.guard
     while guard is not None:  # every circuit that let it in has a last word
-        guard.check(call)
+        if guard.generation.revoked:
+            guard.check(call)
         guard.sent_at = now
         guard = guard.outer
-    if now + chain.attempt_timeout < deadline:
-        deadline = now + chain.attempt_timeout
+    until = now + chain.attempt_timeout
+    if until < deadline:
+        deadline = until
     try:
         response = runtime.send(chain.transport if transport is None else transport, call.request, deadline, wire)
         if type(response) is CoroutineType:

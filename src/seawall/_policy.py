@@ -7,7 +7,7 @@ Settings, state and I/O stay apart: a policy's fields are frozen and comparable,
 `call.runtime`. A chain is bound once per endpoint and key and cached in the `State`.
 """
 
-from collections.abc import Awaitable, Callable, Hashable, Sequence
+from collections.abc import Awaitable, Callable, Container, Hashable, Sequence
 from collections.abc import Set as AbstractSet
 from typing import Any, Generic, Literal, TypeVar
 
@@ -15,10 +15,13 @@ from ._body import Hold
 from ._call import INF, Call
 
 S = TypeVar("S")
+P = TypeVar("P")
 Next = Callable[[Call], Awaitable[Any]]
 """The rest of the chain, as a policy's `handle` gets it: awaits to a response."""
 Key = Literal["origin", "endpoint", "client"] | Callable[[Any], Hashable]
 Methods = AbstractSet[str] | list[str] | tuple[str, ...]
+Layers = tuple[tuple[P, Any], ...]
+"""Policies of a kind, the first outermost, each with its state."""
 
 
 class Policy(Generic[S]):
@@ -83,21 +86,58 @@ class Gate(Policy[S]):
         return None
 
     async def handle(self, call: Call, state: S, next: Next) -> Any:
-        return await _through(((self, state),), next)(call)
+        return await _attempts(((self, state),), next)(call)
+
+
+class Repeater(Policy[S]):
+    """A policy that may have all that is inside of it done again.
+
+    The gates next to it are run by the same coroutine, which asks it only for what may not be the end. Its states have
+    a `full`: whether they need not hear of one more success.
+    """
+
+    __slots__ = ()
+
+    @property
+    def doubtful(self) -> Container[int]:
+        """The statuses that it wants to be asked about."""
+        raise NotImplementedError
+
+    def remember(self, call: Call) -> Any:
+        """What must be known of a body that is no plain bytes before the first attempt, to be able to make another."""
+        raise NotImplementedError
+
+    def succeeded(self, state: S, tries: Any) -> None:
+        """An attempt was not in doubt. `tries` is what it remembers of the earlier ones."""
+        raise NotImplementedError
+
+    def cancelled(self, state: S, tries: Any) -> None:
+        """An attempt was cut short by the caller."""
+        raise NotImplementedError
+
+    async def again(self, call: Call, state: S, tries: Any, response: Any, error: Exception | None) -> Any:
+        """What to remember for another attempt, which is due now; None to end with this outcome; or raise."""
+        raise NotImplementedError
+
+    async def handle(self, call: Call, state: S, next: Next) -> Any:
+        return await _attempts((), next, (self, state))(call)
 
 
 def bind(layers: Sequence[tuple[Policy[Any], Any]], leaf: Next) -> Next:
     """Policies around a leaf, each with its state, the first outermost. Done once per endpoint and key."""
     chain: Next = leaf
-    gates: tuple[tuple[Gate[Any], Any], ...] = ()
+    gates: Layers[Gate[Any]] = ()
     for policy, state in reversed(layers):
-        if isinstance(policy, Gate) and type(policy).handle is Gate.handle:
+        handle = type(policy).handle
+        if handle is Gate.handle and isinstance(policy, Gate):
             gates = (policy, state), *gates
-            continue
-        if gates:
-            chain, gates = _through(gates, chain), ()
-        chain = _around(policy, state, chain)
-    return _through(gates, chain) if gates else chain
+        elif handle is Repeater.handle and isinstance(policy, Repeater):
+            chain, gates = _attempts(gates, chain, (policy, state)), ()
+        else:
+            if gates:
+                chain, gates = _attempts(gates, chain), ()
+            chain = _around(policy, state, chain)
+    return _attempts(gates, chain) if gates else chain
 
 
 def _around(policy: Policy[S], state: S, next: Next) -> Next:
@@ -109,42 +149,67 @@ def _around(policy: Policy[S], state: S, next: Next) -> Next:
     return bound
 
 
-def _through(gates: tuple[tuple[Gate[Any], Any], ...], next: Next) -> Next:
-    """Neighbouring gates, the first outermost, as one coroutine."""
+def _attempts(gates: Layers[Gate[Any]], next: Next, repeater: tuple[Repeater[Any], Any] | None = None) -> Next:
+    """Neighbouring gates, the first outermost, and a repeater around them, as one coroutine."""
     inward = tuple((gate.enter, state) for gate, state in gates)
     outward = tuple((gate.passed, state) for gate, state in reversed(gates) if gate.keeps(state) is None)
-    kept = [hold for gate, state in reversed(gates) if (hold := gate.keeps(state)) is not None]
+    kept = [hold for gate, state in gates if (hold := gate.keeps(state)) is not None]
+    repeat: Repeater[Any] | None
+    budget: Any
+    repeat, budget = repeater or (None, None)
+    doubtful: Container[int] = () if repeat is None else repeat.doubtful
 
-    async def through(call: Call) -> Any:
-        entered = 0
-        try:
-            for enter, state in inward:
-                wait = enter(call, state)
-                if wait is not None:
-                    await wait
-                entered += 1
-            response = await next(call)
-        except BaseException as error:
-            for gate, state in reversed(gates[:entered]):
-                gate.failed(call, state, error)
-            raise
-        holds = kept.copy()
-        for passed, state in outward:
-            hold = passed(call, state, response)
-            if hold is not None:
-                holds.append(hold)
-        if holds:
-            call.hold(response, holds)
-        return response
+    async def attempts(call: Call) -> Any:
+        tries = None
+        if repeat is not None and type(call.request.stream) is not call.chain.bytes_stream:
+            tries = repeat.remember(call)  # plain bytes can be sent again as they are
+        while True:
+            entered = 0
+            error: Exception | None = None
+            try:
+                for enter, state in inward:
+                    wait = enter(call, state)
+                    if wait is not None:
+                        await wait
+                    entered += 1
+                response = await next(call)
+            except BaseException as raised:
+                for gate, state in reversed(gates[:entered]):
+                    gate.failed(call, state, raised)
+                if repeat is None:
+                    raise
+                if not isinstance(raised, Exception):
+                    repeat.cancelled(budget, tries)
+                    raise
+                response, error = None, raised
+            else:
+                holds = kept.copy()
+                for passed, state in outward:
+                    hold = passed(call, state, response)
+                    if hold is not None:
+                        holds.insert(0, hold)  # a verdict: it comes before a slot is handed on
+                if holds:
+                    call.hold(response, holds)
+                if response.status_code not in doubtful:
+                    if repeat is not None and (tries is not None or not budget.full):
+                        repeat.succeeded(budget, tries)
+                    return response
+            assert repeat is not None
+            try:
+                tries = await repeat.again(call, budget, tries, response, error)
+            finally:
+                error = None  # or it and this frame would keep each other
+            if tries is None:
+                return response
 
-    return through
+    return attempts
 
 
 class Chain:
     """The policies of one endpoint and key, bound and ready."""
 
     __slots__ = (
-        "attempt_timeout", "body", "cells", "endpoint", "enter", "family", "label",
+        "attempt_timeout", "body", "bytes_stream", "cells", "endpoint", "enter", "family", "label",
         "listeners", "origin", "seen", "shards", "timeout", "timeout_covers_body", "transport", "used",
     )  # fmt: skip
 
@@ -169,6 +234,7 @@ class Chain:
         self.origin = origin
         self.label = label(origin)
         self.family = family
+        self.bytes_stream = None if family is None else family.bytes_stream
         self.body = body
         self.transport = transport
         self.shards = shards

@@ -24,14 +24,25 @@ TOLERANCE = 1e-9
 """Keeps rounding of sums and quotients from making a call wait for a billionth of a second."""
 
 
+Lease = list[float]
+"""A start for a cost of 1 that is granted ahead. Whoever uses it sets its first item to the time."""
+
+
 class Engine(Protocol):
-    """How often calls may start."""
+    """How often calls may start.
+
+    What may start now may start at any later time too, as long as nothing else does: `grant` gives such starts away, to
+    be used from the end of the list on. Before anything else is asked, `settle` must say at which times some were used,
+    and how many are left.
+    """
 
     most: float
 
     def try_take(self, now: float, cost: float) -> bool: ...
     def ready_at(self, now: float, cost: float) -> float: ...
     def take(self, now: float, cost: float) -> None: ...
+    def grant(self, now: float, most: int) -> list[Lease]: ...
+    def settle(self, times: list[float], left: int) -> None: ...
     def idle(self, now: float) -> bool: ...
     def tokens(self, now: float) -> float: ...
 
@@ -84,6 +95,27 @@ class SlidingWindow:
         self._left -= cost
         self._stamp(now, cost)
 
+    def grant(self, now: float, most: int) -> list[Lease]:
+        """Stamps that are yet to get their times."""
+        stamps = self._stamps
+        room = int(min(most, self._left + TOLERANCE, STAMPS - len(stamps)))
+        if room <= 0:
+            return []
+        up_to = stamps[-1][2] if stamps else self._gone
+        granted = [[INF, 1, up_to + number] for number in range(1, room + 1)]
+        stamps.extend(granted)
+        self._left -= room
+        self._shared = -INF
+        granted.reverse()
+        return granted
+
+    def settle(self, times: list[float], left: int) -> None:
+        stamps = self._stamps
+        for _ in range(left):
+            stamps.pop()
+        self._left += left
+        self._expiry = stamps[0][0] + self.per if stamps else INF
+
     def _stamp(self, now: float, cost: float) -> None:
         stamps = self._stamps
         if now <= self._shared:
@@ -101,10 +133,14 @@ class SlidingWindow:
                 self._expiry = now + self.per
 
     def _expire(self, now: float) -> None:
-        stamps = self._stamps
-        while stamps and stamps[0][0] + self.per <= now:
-            _, cost, self._gone = stamps.popleft()
-            self._left += cost
+        stamps, since, gone = self._stamps, now - self.per, 0.0
+        stamp = None
+        while stamps and stamps[0][0] <= since:
+            stamp = stamps.popleft()
+            gone += stamp[1]
+        if stamp is not None:
+            self._gone = stamp[2]
+            self._left += gone
         if stamps:
             self._expiry = stamps[0][0] + self.per
             if self._shared == INF and len(stamps) < STAMPS:  # there is room for stamps again
@@ -124,6 +160,9 @@ class SlidingWindow:
 
 class StrictWindow(SlidingWindow):
     """A window whose starts count until `per` seconds after they landed, when their response headers are here."""
+
+    def grant(self, now: float, most: int) -> list[Lease]:
+        return []
 
     def _stamp(self, now: float, cost: float) -> None:
         self._airborne += cost
@@ -159,6 +198,13 @@ class LeakyBucket:
     def take(self, now: float, cost: float) -> None:
         self._due = max(self._due, now) + cost * self.interval
 
+    def grant(self, now: float, most: int) -> list[Lease]:
+        return [[INF] for _ in range(int(min(most, self.tokens(now) + TOLERANCE)))]
+
+    def settle(self, times: list[float], left: int) -> None:
+        for at in times:
+            self.take(at, 1)
+
     def idle(self, now: float) -> bool:
         return self._due <= now
 
@@ -179,6 +225,12 @@ class Unlimited:
         return now
 
     def take(self, now: float, cost: float) -> None:
+        pass
+
+    def grant(self, now: float, most: int) -> list[Lease]:
+        return [[INF] for _ in range(most)]
+
+    def settle(self, times: list[float], left: int) -> None:
         pass
 
     def idle(self, now: float) -> bool:
@@ -250,6 +302,14 @@ class Pace:
         self.starts += 1
         if self.starts >= RECENT or self.active:
             self.mark(now)
+
+    def take_each(self, times: list[float]) -> None:
+        """So many starts, at most RECENT, when nothing was asked for."""
+        self.starts += len(times)
+        if self.starts >= RECENT:
+            over = self.starts - RECENT
+            self.mark(times[-1 - over])
+            self.starts = over
 
     def mark(self, now: float) -> None:
         """Remember a start: each while pacing, else the last of every RECENT."""

@@ -20,6 +20,7 @@ from .runtime.threads import THREADS, run
 
 Policies = Stack | Endpoints | None
 
+TRIO = "trio.lowlevel"
 virtual: list[Runtime] = []
 """The virtual runtime that runs in this process now, if any: last is innermost."""
 
@@ -52,6 +53,7 @@ class Core:
             self.state.adopt(endpoint.stack)
         self.state.listeners += self.listeners
         self.family = family
+        self._origin = family.origin
         self._body = body
         self._transport = transport
         self._shards = shards
@@ -63,43 +65,67 @@ class Core:
 
     def call(self, request: Any, runtime: Runtime) -> Call:
         """A request on its way, its chain found and its options read."""
+        call = Call()
+        call.request = request
+        call.runtime = runtime
         extensions, now = request.extensions, runtime.now()
         given = extensions.get("seawall")
-        options = CONTEXT.get() if given is None else effective(given)
+        call.options = options = CONTEXT.get() if given is None else effective(given)
         if self._by_origin and not options.skip:
-            key = self, self.family.origin(request.url)
+            key = self, self._origin(request.url)
             chain = self.state.chains.get(key)
             if chain is None:
                 chain = self._new_chain(key, request, options.skip, now)
-            chain.used = now
         else:
             chain = self._route(request, options.skip, now)
-        trail = extensions.get(MARK) if self._traced else Trail(now)
-        if trail is None or (trail.request_id == id(request) and not self.owned):
-            first = SENDING.get() if self.owned else None
-            call = None if first is None or first is extensions else first.get(MARK)
-            trail = extensions[MARK] = Trail(now, id(request)) if call is None else call.hop(id(request))
+        chain.used = now
+        call.chain = chain
+        if MARK in extensions or self.owned or not self._traced:
+            trail = self._trail(request, now)
+        else:
+            trail = extensions[MARK] = Trail()
+            trail.started = now
+            trail.request_id = id(request)
+            trail.attempts = []
         trail.chain = chain
-        if trail.deadline == INF:  # the first hop: later ones keep to it
-            trail.deadline = now + (options.timeout or chain.timeout)
+        call.trail = trail
         deadline = trail.deadline
+        if deadline == INF:  # the first hop: later ones keep to it
+            trail.deadline = deadline = now + (options.timeout or chain.timeout)
         if options.deadline is not None and options.deadline < deadline:
             deadline = options.deadline
-        return Call(request, runtime, chain, options, trail, deadline)
+        call.deadline = deadline
+        return call
+
+    def _trail(self, request: Any, now: float) -> Trail:
+        """Where a request may be a hop of a call that began before."""
+        extensions = request.extensions
+        trail: Trail | None = extensions.get(MARK) if self._traced else None
+        if trail is not None and (self.owned or trail.request_id != id(request)):
+            return trail
+        first = SENDING.get() if self.owned else None
+        call: Trail | None = None if first is None or first is extensions else first.get(MARK)
+        if call is None:
+            trail = Trail()
+            trail.started, trail.request_id, trail.attempts = now, id(request), []
+        else:
+            trail = call.hop(id(request))
+        if self._traced:
+            extensions[MARK] = trail
+        return trail
 
     def answered(self, call: Call, response: Any) -> None:
         """The call has a response."""
-        trail = call.trail
+        trail, chain, deadline = call.trail, call.chain, call.deadline
         trail.ended = call.runtime.now()
         if self._traced:
-            chain = call.chain
             response.extensions[MARK] = trail
-            if chain.timeout_covers_body and call.deadline < INF:
+            if chain.timeout_covers_body and deadline < INF:
                 body = response.stream
                 if type(body) is not chain.body:
-                    call.bound(response, call.deadline)
-                elif call.deadline < body.deadline:
-                    body.deadline = call.deadline
+                    call.bound(response, deadline)
+                elif deadline < body.deadline:
+                    body.deadline = deadline
             if chain.listeners:
                 self._tell(call, response.status_code, None)
 
@@ -118,7 +144,7 @@ class Core:
 
     async def handle_async(self, request: Any) -> Any:
         """One request through an async transport."""
-        call = self.call(request, current())
+        call = self.call(request, current() if virtual or TRIO in sys.modules else _asyncio())
         try:
             response = await call.chain.enter(call)
         except Exception as error:
@@ -214,7 +240,7 @@ def current() -> Runtime:
     """
     if virtual:
         return virtual[-1]
-    trio = sys.modules.get("trio.lowlevel")
+    trio = sys.modules.get(TRIO)
     return _asyncio() if trio is None or not trio.in_trio_task() else _trio()
 
 

@@ -1,5 +1,7 @@
 """Counting over a time window: rotating buckets with running totals, so that every step is O(1)."""
 
+from collections.abc import Iterable
+
 from ._call import INF
 
 BUCKETS = 10
@@ -20,16 +22,24 @@ class Window:
         self._turn = -INF
         self.calls = self.failures = self.slow = 0
 
-    def add_success(self, now: float) -> None:
-        """Count one call that ended well now."""
-        if now >= self._turn:
-            self.advance(now)
-        self._bucket[0] += 1
-        self.calls += 1
+    def add_successes(self, times: Iterable[float]) -> None:
+        """Count calls that ended well at these times, in order."""
+        count = 0
+        for at in times:
+            if at >= self._turn:
+                if count:
+                    self._bucket[0] += count
+                    self.calls += count
+                    count = 0
+                self.advance(at)
+            count += 1
+        if count:
+            self._bucket[0] += count
+            self.calls += count
 
     def add(self, now: float, failed: bool, slow: bool) -> None:
         """Count one call that ended now."""
-        self.add_success(now)
+        self.add_successes((now,))
         if failed:
             self._bucket[1] += 1
             self.failures += 1

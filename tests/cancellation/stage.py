@@ -13,9 +13,9 @@ from drivers import TLS
 from seawall import RetryScheduled, Stack
 from seawall._circuit import CircuitState
 from seawall._slots import Slots
+from seawall._throttle import LimiterState, ThrottleState
 from seawall.httpx import AsyncClient, AsyncPool
 from seawall.policies.retry import BudgetState
-from seawall.policies.throttle import LimiterState, ThrottleState
 from seawall.testing import Recorder, ScriptedServer, reply
 
 from .strikes import DRIVERS, STRUCK, Strike, When

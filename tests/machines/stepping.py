@@ -97,7 +97,7 @@ class StubCall:
     def __init__(self, runtime: Any, origin: Any = None, **options: Any) -> None:
         self.runtime = runtime
         self.options = Options(**options)
-        self.trail = Trail(0.0)
+        self.trail = Trail()
         self.chain = SimpleNamespace(origin=origin)
         self.request = SimpleNamespace(extensions={})
         self.deadline = INF

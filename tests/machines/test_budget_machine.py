@@ -37,8 +37,8 @@ class RetryingCall(Stepped):
         )
         call: Any = SimpleNamespace(
             runtime=runtime, trail=self.trail, deadline=INF, key="k", endpoint="*", reused=False, waited=0.0,
-            request=SimpleNamespace(method="GET", headers={}), options=SimpleNamespace(idempotent=None),
-            family=family, chain=SimpleNamespace(listeners=(), family=family),
+            request=SimpleNamespace(method="GET", headers={}, stream=None), options=SimpleNamespace(idempotent=None),
+            family=family, chain=SimpleNamespace(listeners=(), family=family, bytes_stream=None),
         )  # fmt: skip
         super().__init__(policy.handle(call, state, self.send))
 

@@ -10,7 +10,7 @@ from stepping import INF, Waiter
 
 from seawall._queue import AGEING, Ticket
 from seawall._rate import RECENT, LeakyBucket, SlidingWindow, Unlimited
-from seawall.policies.throttle import MAX_PAUSE, ThrottleState, wake
+from seawall._throttle import MAX_PAUSE, ThrottleState, wake
 
 MOMENT = 1e-6
 UNSPACED = 1e-4

@@ -27,12 +27,12 @@ from seawall import Stack, State
 from seawall._circuit import CircuitState
 from seawall._rate import LeakyBucket, SlidingWindow
 from seawall._slots import Slots
+from seawall._throttle import ThrottleState
 from seawall.httpx import AsyncClient, Client
-from seawall.policies.throttle import ThrottleState
 
 from .locks import Lock
 
-LOCKED = ("_slots", "_circuit", "_state", "policies.retry", "policies.throttle")
+LOCKED = ("_slots", "_circuit", "_state", "policies.retry", "_throttle")
 """Modules whose states have locks."""
 HOSTS = ("a", "b", "c", "d", "e")
 THREADS, LOOPS, TASKS = 8, 2, 4

@@ -13,8 +13,8 @@ from seawall import State
 from seawall._circuit import CircuitState
 from seawall._queue import Queue, Ticket
 from seawall._slots import Slots
+from seawall._throttle import ThrottleState
 from seawall.policies.retry import BudgetState
-from seawall.policies.throttle import ThrottleState
 
 
 class Lock:
@@ -110,7 +110,7 @@ def wrong(state: Any) -> str | None:
     elif isinstance(state, BudgetState):
         good = 0 <= state.tokens <= state.capacity
     elif isinstance(state, CircuitState):
-        window, probes = state.window, state.probes
+        window, probes = state._window, state.probes
         good = len(probes) + state.probes_succeeded <= state.settings.probes
         good = good and (state.state == "half-open" or not probes)
         good = good and all(probe.generation is state.generation for probe in probes)

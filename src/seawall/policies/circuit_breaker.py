@@ -7,8 +7,9 @@ from typing import Any
 import pybreaker
 
 from .. import _check
+from .._admission import Admission, Verdict, judged
 from .._call import Call
-from .._circuit import Admission, CircuitState, Verdict, judged
+from .._circuit import CircuitState
 from .._headers import retry_after
 from .._policy import Gate, Key
 from .._values import Value

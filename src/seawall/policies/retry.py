@@ -5,7 +5,7 @@ outcome needs a decision, `wait` before `stop`, since `stop_before_delay` reads 
 """
 
 import threading
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Container
 from dataclasses import KW_ONLY, dataclass, field
 from typing import Any
 
@@ -16,7 +16,7 @@ from .._call import INF, Call
 from .._errors import Rejected
 from .._events import GaveUp, RetryScheduled, logger
 from .._headers import handed_over, retry_after
-from .._policy import Key, Methods, Next, Policy
+from .._policy import Key, Methods, Repeater
 from .._values import Value
 from ..backoff import THROTTLED, full_jitter
 
@@ -58,6 +58,8 @@ class BudgetState:
         self.settings = settings
         self.tokens = self.capacity = INF if settings is None else settings.capacity
         self._given: list[float] = []  # and not yet added
+        self.full = True
+        """Whether one more success would change nothing."""
         self._lock = threading.Lock()
 
     def withdraw(self, status: int | None) -> float | None:
@@ -69,6 +71,7 @@ class BudgetState:
             enough = self.tokens >= cost
             if enough:
                 self.tokens -= cost
+                self.full = self.tokens >= self.capacity
         self._drain()
         return cost if enough else None
 
@@ -84,6 +87,7 @@ class BudgetState:
             try:
                 while self._given:
                     self.tokens = min(self.capacity, self.tokens + self._given.pop())
+                self.full = self.tokens >= self.capacity
             finally:
                 self._lock.release()
 
@@ -126,8 +130,31 @@ class RetryState(tenacity.RetryCallState):
 _RETRYING = tenacity.Retrying(reraise=True)
 
 
+class Every:
+    """All statuses, for a strategy that wants to see every outcome."""
+
+    def __contains__(self, status: object) -> bool:
+        return True
+
+
+EVERY = Every()
+
+
+class Tries:
+    """What is remembered from one attempt of a call to the next."""
+
+    __slots__ = ("number", "paid", "replay", "strategies")
+
+    def __init__(self, replay: Callable[[], None] | None) -> None:
+        self.replay = replay
+        """Makes the request's body ready to be sent again. None: it cannot be."""
+        self.number = 1
+        self.paid = 0.0
+        self.strategies: RetryState | None = None
+
+
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
-class Retry(Value, Policy[BudgetState]):
+class Retry(Value, Repeater[BudgetState]):
     """Repeats failed attempts of a request that is safe to repeat.
 
         Retry()                                               # 4 attempts in all, full jitter
@@ -178,57 +205,64 @@ class Retry(Value, Policy[BudgetState]):
     def new_state(self) -> BudgetState:
         return BudgetState(self.budget)
 
-    async def handle(self, call: Call, state: BudgetState, next: Next) -> Any:
-        replay = call.chain.family.replay(call.request)
-        number, paid, strategies = 1, 0.0, None
-        while True:
-            response = error = None
-            try:
-                response = await next(call)
-                if self.retry is None and response.status_code not in self.statuses:
-                    if state.tokens < state.capacity:
-                        state.succeeded() if number == 1 else state.deposit(paid)
-                    return response
-            except Exception as raised:
-                error = raised
-            except BaseException:  # cancelled: what the retry took was not used up by a failure
-                state.deposit(paid)
-                raise
-            # -- the outcome needs a decision
-            if strategies is None:
-                strategies = RetryState(call)
-            strategies.observe(number, response, error)
+    @property
+    def doubtful(self) -> Container[int]:
+        return self.statuses if self.retry is None else EVERY
+
+    def remember(self, call: Call) -> Tries:
+        return Tries(call.family.replay(call.request))
+
+    def succeeded(self, state: BudgetState, tries: Tries | None) -> None:
+        if tries is None or tries.number == 1:
+            state.succeeded()
+        else:
+            state.deposit(tries.paid)
+
+    def cancelled(self, state: BudgetState, tries: Tries | None) -> None:
+        if tries is not None:  # what the retry took was not used up by a failure
+            state.deposit(tries.paid)
+
+    async def again(
+        self, call: Call, state: BudgetState, tries: Tries | None, response: Any, error: Exception | None
+    ) -> Tries | None:
+        if tries is None:
+            tries = self.remember(call)
+        number = tries.number
+        strategies = tries.strategies = tries.strategies or RetryState(call)
+        strategies.observe(number, response, error)
+        if response is not None:
+            asked = retry_after(response.headers)
+        else:  # an answer may have told before its body broke
+            asked = call.trail.attempts[-1][5] if call.trail.attempts else None
+        try:
+            failed = self._failed(call, strategies, response, error)
+            reason, wait = self._decide(call, tries, response, error, asked) if failed else (None, 0.0)
+        except BaseException:  # a strategy raised: nobody else knows of the response
             if response is not None:
-                asked = retry_after(response.headers)
-            else:  # an answer may have told before its body broke
-                asked = call.trail.attempts[-1][5] if call.trail.attempts else None
-            try:
-                failed = self._failed(call, strategies, response, error)
-                reason, wait = self._decide(call, strategies, replay, response, error, asked) if failed else (None, 0.0)
-            except BaseException:  # a strategy raised: nobody else knows of the response
-                if response is not None:
-                    await call.runtime.close(call.body(response))
-                raise
-            if not failed:
-                if error is not None:
-                    raise error
-                state.succeeded() if number == 1 else state.deposit(paid)
-                return response
-            if asked is not None and call.trail.attempts:
-                call.trail.attempts[-1] = (*call.trail.attempts[-1][:5], asked)
-            if reason is None:
-                cost = state.withdraw(None if response is None else response.status_code)
-                reason = "budget" if cost is None else None
-            if reason is not None:
-                return self._give_up(call, number, reason, response, error)
-            assert cost is not None
-            paid, number = cost, number + 1
-            _forget_frames(error)
-            try:
-                await self._prepare(call, number, wait, replay, response, error)
-            except BaseException:
-                state.deposit(paid)
-                raise
+                await call.runtime.close(call.body(response))
+            raise
+        if not failed:
+            if error is not None:
+                raise error
+            self.succeeded(state, tries)
+            return None
+        if asked is not None and call.trail.attempts:
+            call.trail.attempts[-1] = (*call.trail.attempts[-1][:5], asked)
+        if reason is None:
+            cost = state.withdraw(None if response is None else response.status_code)
+            reason = "budget" if cost is None else None
+        if reason is not None:
+            self._give_up(call, number, reason, error)
+            return None
+        assert cost is not None
+        tries.paid, tries.number = cost, number + 1
+        _forget_frames(error)
+        try:
+            await self._prepare(call, tries, wait, response, error)
+        except BaseException:
+            state.deposit(cost)
+            raise
+        return tries
 
     def _failed(self, call: Call, strategies: RetryState, response: Any, error: Exception | None) -> bool:
         """Whether this outcome asks for another attempt, all else aside."""
@@ -243,19 +277,19 @@ class Retry(Value, Policy[BudgetState]):
     def _decide(
         self,
         call: Call,
-        strategies: RetryState,
-        replay: Callable[[], None] | None,
+        tries: Tries,
         response: Any,
         error: Exception | None,
         asked: float | None,
     ) -> tuple[str | None, float]:
         """Why not to go on, or None and how long to wait first."""
-        number = strategies.attempt_number
-        if number >= self.attempts:
+        strategies = tries.strategies
+        assert strategies is not None
+        if tries.number >= self.attempts:
             return "attempts", 0.0
         if not self._repeatable(call, response, error):
             return "method", 0.0
-        if replay is None:
+        if tries.replay is None:
             return "body", 0.0
         if asked is not None and asked > self.max_retry_after:
             return "retry-after", 0.0
@@ -288,20 +322,20 @@ class Retry(Value, Policy[BudgetState]):
     async def _prepare(
         self,
         call: Call,
-        number: int,
+        tries: Tries,
         wait: float,
-        replay: Callable[[], None] | None,
         response: Any,
         error: Exception | None,
     ) -> None:
         """Free the connection, wait, and rewind the body."""
+        failed = tries.number - 1
         status = None if response is None else response.status_code
         failure = status if error is None else type(error).__name__  # what an error says may quote a header
-        logger.debug("attempt %d at %s failed (%s); next in %.3g s", number - 1, call.key, failure, wait)
+        logger.debug("attempt %d at %s failed (%s); next in %.3g s", failed, call.key, failure, wait)
         if call.chain.listeners:
             call.emit(
                 RetryScheduled(
-                    endpoint=call.endpoint, key=call.key, attempt=number - 1, wait=wait,
+                    endpoint=call.endpoint, key=call.key, attempt=failed, wait=wait,
                     status=status, error=None if error is None else type(error).__name__,
                 )
             )  # fmt: skip
@@ -314,11 +348,11 @@ class Retry(Value, Policy[BudgetState]):
             now = runtime.now()
         if now < due:
             await runtime.sleep(due - now)
-        if replay is not None:
-            replay()
+        if tries.replay is not None:
+            tries.replay()
         call.waited = wait
 
-    def _give_up(self, call: Call, number: int, reason: str, response: Any, error: Exception | None) -> Any:
+    def _give_up(self, call: Call, number: int, reason: str, error: Exception | None) -> None:
         """The last outcome is the answer."""
         call.trail.gave_up = reason
         level = logger.warning if reason == "budget" else logger.debug
@@ -328,7 +362,6 @@ class Retry(Value, Policy[BudgetState]):
         if error is not None:
             error.add_note(f"seawall: not retried after attempt {number} of at most {self.attempts}: {reason}")
             raise error
-        return response
 
 
 def _not_sent(call: Call, response: Any, error: Exception | None) -> bool:

@@ -86,14 +86,12 @@ class ThreadWaiter:
 class Wire:
     """One attempt's connection, as far as it is known, and the time at which to cut it; watched once it is known."""
 
-    __slots__ = ("deadline", "fired", "handshake", "socket", "watched")
-
-    def __init__(self) -> None:
-        self.deadline = INF
-        self.watched = False  # by the watchdog, which sets it
-        self.fired = False
-        self.socket: Any = None
-        self.handshake: socket.socket | None = None
+    deadline = INF
+    watched = False
+    """By the watchdog, which sets it."""
+    fired = False
+    socket: Any = None
+    handshake: "socket.socket | None" = None
 
     def learn(self, stream: Any) -> None:
         """Take the socket of one of httpcore's network streams."""
