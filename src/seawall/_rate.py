@@ -133,9 +133,9 @@ class SlidingWindow:
                 self._expiry = now + self.per
 
     def _expire(self, now: float) -> None:
-        stamps, since, gone = self._stamps, now - self.per, 0.0
+        stamps, per, gone = self._stamps, self.per, 0.0
         stamp = None
-        while stamps and stamps[0][0] <= since:
+        while stamps and stamps[0][0] + per <= now:  # just as `ready_at` adds them up
             stamp = stamps.popleft()
             gone += stamp[1]
         if stamp is not None:
