@@ -179,7 +179,7 @@ async def test_hops_of_an_auth_flow_share_one_deadline(mode: Mode) -> None:
             yield request
             yield request
 
-    server = ScriptedServer(200, then=reply(after=20))
+    server = ScriptedServer(200, then=reply(after=1))
     client = protect(mode.Plain(transport=server, auth=Twice()), Stack(Timeout(0.4)))
     with pytest.raises(TimedOut) as caught:
         await mode.get(client, URL)
