@@ -1,5 +1,7 @@
 """Redirects, authentication and requests that are sent again: what belongs to one call, and what does not."""
 
+import contextvars
+import types
 from collections.abc import Iterator
 from typing import Any
 
@@ -11,6 +13,7 @@ from drivers import URL, exchange
 import seawall
 import seawall.httpx
 from seawall import IdempotencyKey, Retry, Stack, Throttle, TimedOut, Timeout
+from seawall._call import SENDING
 from seawall.testing import ScriptedServer, VirtualRuntime, reply
 
 ELSEWHERE = {"location": "https://elsewhere.example.com/there"}
@@ -212,3 +215,24 @@ def test_stop_iteration_of_an_inner_transport_gets_through(policies: Any) -> Non
         pytest.raises(StopIteration),
     ):
         client.get(URL)
+
+
+def test_what_is_thrown_away_in_another_context_leaves_that_alone() -> None:
+    """A call whose event loop is gone is collected anywhere: requests made there belong to no call of its."""
+
+    class Never(httpx.AsyncBaseTransport):
+        async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+            await never()
+            raise AssertionError("it is thrown away")
+
+    @types.coroutine
+    def never() -> Any:
+        yield
+
+    client = seawall.httpx.AsyncClient(Stack(Retry()), transport=Never())
+    context = contextvars.copy_context()
+    context.run(SENDING.set, {"of": "an auth flow"})
+    sending = context.run(client.send, client.build_request("GET", URL))
+    context.run(sending.send, None)
+    sending.close()
+    assert SENDING.get() is None

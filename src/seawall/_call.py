@@ -27,16 +27,22 @@ SENDING: ContextVar[dict[str, Any] | None] = ContextVar("seawall.sending", defau
 """The extensions of the request that a client of ours was asked to send, while it sends it and what goes with it."""
 
 
-def begin(request: Any) -> dict[str, Any] | None:
-    """A client of ours sends a request: a new call, to which belongs whatever goes with it.
+Begun = tuple[dict[str, Any] | None, dict[str, Any]]
 
-    Returns what `SENDING` is to be set to afterwards. (No token: what is thrown away with its event loop may end in
-    another context.)
-    """
+
+def begin(request: Any) -> Begun:
+    """A client of ours sends a request: a new call, and what goes with it belongs to it. Returns what `end` needs."""
     outer, extensions = SENDING.get(), request.extensions
     extensions.pop(MARK, None)
     SENDING.set(extensions)
-    return outer
+    return outer, extensions
+
+
+def end(begun: Begun) -> None:
+    """It was sent. What is thrown away with its event loop may end in another context, which is left alone."""
+    outer, extensions = begun
+    if SENDING.get() is extensions:
+        SENDING.set(outer)
 
 
 Sent = tuple[float, float, int | None, Exception | None, float, float | None]

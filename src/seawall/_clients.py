@@ -13,7 +13,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 from . import _check
-from ._call import INF, SENDING, begin
+from ._call import INF, begin, end
 from ._endpoints import Endpoints
 from ._events import Listener
 from ._family import Member
@@ -252,11 +252,11 @@ class AsyncClient(FrontDoor):
 
         async def send(self, request: Any, **options: Any) -> Any:
             """As the library's own. A request that is sent again is a new call, with a deadline of its own."""
-            outer = begin(request)
+            begun = begin(request)
             try:
                 return await super().send(request, **options)
             finally:
-                SENDING.set(outer)
+                end(begun)
 
 
 class Client(FrontDoor):
@@ -268,8 +268,8 @@ class Client(FrontDoor):
 
         def send(self, request: Any, **options: Any) -> Any:
             """As the library's own. A request that is sent again is a new call, with a deadline of its own."""
-            outer = begin(request)
+            begun = begin(request)
             try:
                 return super().send(request, **options)
             finally:
-                SENDING.set(outer)
+                end(begun)

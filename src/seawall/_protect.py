@@ -6,13 +6,12 @@ name tells of. Both are looked at before anything is changed.
 
 import functools
 import importlib
-import inspect
 import sys
 from collections.abc import Iterable
 from typing import Any, TypeVar
 
 from . import _check, _clients
-from ._call import SENDING, begin
+from ._call import begin, end
 from ._events import Listener
 from ._state import State
 from ._transport import Policies, current
@@ -121,24 +120,24 @@ def _ending_trails(client: Any) -> Any:
         theirs = vars(client).get(BEFORE)
         return type(client).send(client, request, **options) if theirs is None else theirs(request, **options)
 
-    if inspect.iscoroutinefunction(type(client).send):
+    if hasattr(client, "aclose"):  # its own `send` may be a plain function that returns an awaitable
 
         @functools.wraps(client.send)
         async def awaiting(request: Any, **options: Any) -> Any:
-            outer = begin(request)
+            begun = begin(request)
             try:
                 return await send(request, options)
             finally:
-                SENDING.set(outer)
+                end(begun)
 
         return awaiting
 
     @functools.wraps(client.send)
     def blocking(request: Any, **options: Any) -> Any:
-        outer = begin(request)
+        begun = begin(request)
         try:
             return send(request, options)
         finally:
-            SENDING.set(outer)
+            end(begun)
 
     return blocking
