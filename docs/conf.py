@@ -7,8 +7,6 @@ import pkgutil
 import re
 from typing import Any
 
-from sphinx.pycode import ModuleAnalyzer
-
 import seawall
 
 project = "Seawall"
@@ -59,18 +57,7 @@ def readable(*told: Any) -> tuple[str | None, str | None]:
     return arguments and arguments.replace("<factory>", "..."), returns
 
 
-def of_data(*told: Any) -> None:
-    """What is said of a value, which stands where it is made; Sphinx would show what is said of its type."""
-    _, what, name, _, _, lines = told
-    package, _, attribute = name.rpartition(".")
-    if what == "data":
-        for module in pkgutil.iter_modules(importlib.import_module(package).__path__, f"{package}."):
-            said = ModuleAnalyzer.for_module(module.name).find_attr_docs()
-            lines[:] = said.get(("", attribute), lines)
-
-
 def setup(app: Any) -> None:
     show_source()
     app.connect("autodoc-process-signature", readable)
-    app.connect("autodoc-process-docstring", of_data, priority=400)  # before the next
     app.connect("autodoc-process-docstring", as_rst)
