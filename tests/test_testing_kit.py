@@ -1,5 +1,6 @@
 """The test kit: virtual time, scripted servers, recorded events, and pytest's fixtures for them."""
 
+import contextvars
 import subprocess
 import sys
 from typing import Any
@@ -424,3 +425,23 @@ def test_the_plugin_loads_no_http_library() -> None:
     script = "import sys, seawall.testing.plugin; print({'httpx', 'httpx2', 'httpcore'} & set(sys.modules))"
     ran = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
     assert (ran.stdout, ran.stderr) == ("set()\n", "")
+
+
+def test_each_task_has_a_context_of_its_own() -> None:
+    """What a task sets in a context variable no other sees, and it begins with what its maker had set."""
+    variable: contextvars.ContextVar[str] = contextvars.ContextVar("variable", default="nothing")
+    runtime = VirtualRuntime()
+
+    async def child(name: str) -> tuple[str, str]:
+        found = variable.get()
+        variable.set(name)
+        await runtime.sleep(1)
+        return found, variable.get()
+
+    async def main() -> Any:
+        variable.set("parent's")
+        tasks = [runtime.spawn(child(name)) for name in ("first", "second")]
+        return [await task for task in tasks], variable.get()
+
+    assert runtime.run(main()) == ([("parent's", "first"), ("parent's", "second")], "parent's")
+    assert variable.get() == "nothing"

@@ -9,6 +9,7 @@ import itertools
 import sys
 from collections import deque
 from collections.abc import AsyncGenerator, Callable, Coroutine, Generator, Hashable
+from contextvars import copy_context
 from random import Random
 from typing import Any, Generic, TypeVar
 
@@ -77,7 +78,7 @@ class Task(Generic[T]):
     """A coroutine that runs in virtual time. Await it for its result."""
 
     __slots__ = (
-        "_coro", "_error", "_joining", "_park", "_result", "_runtime", "_throw", "done", "name", "steps",
+        "_context", "_coro", "_error", "_joining", "_park", "_result", "_runtime", "_throw", "done", "name", "steps",
     )  # fmt: skip
 
     def __init__(self, runtime: "VirtualRuntime", coro: Coroutine[Any, Any, T], name: str) -> None:
@@ -87,6 +88,7 @@ class Task(Generic[T]):
         """How often it has run: its suspensions so far, plus one."""
         self._runtime = runtime
         self._coro = coro
+        self._context = copy_context()  # as a task of asyncio's: what it sets there is its own
         self._park: Park | None = None
         self._throw: BaseException | None = None
         self._result: Any = None
@@ -118,7 +120,10 @@ class Task(Generic[T]):
         self.steps += 1
         throw, self._throw = self._throw, None
         try:
-            park = self._coro.send(None) if throw is None else self._coro.throw(throw)
+            if throw is None:
+                park = self._context.run(self._coro.send, None)
+            else:
+                park = self._context.run(self._coro.throw, throw)
         except StopIteration as done:
             self._end(done.value, None)
         except (KeyboardInterrupt, SystemExit):
