@@ -234,7 +234,7 @@ class SyncBodyMixin(Body):
     def __iter__(self) -> Iterator[bytes]:
         if self._iterator is None:
             self._iterator = iter(self.stream)
-        return self
+        return iter(self.__next__, None)  # has no `close`, which a collector that ends a `yield from` would call
 
     def __next__(self) -> bytes:
         if self._ahead:
