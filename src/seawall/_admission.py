@@ -1,5 +1,6 @@
 """What a circuit gives to each call that it lets in, and what the end of that call says about the server."""
 
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any, Literal
 
 from ._body import End
@@ -14,6 +15,9 @@ Verdict = Literal["success", "failure", "neutral"]
 
 BATCH = 32
 """How many successes may be written down before they are counted."""
+
+GENERATION, SETTLED, ENDED = map(attrgetter, ("generation", "settled", "ended"))
+"""Of an admission. A batch is looked at with these, without running Python for each of them."""
 
 
 class Generation:
@@ -39,8 +43,8 @@ class Admission:
     counted = False
     """Settled as a success because it fell due, with the body still open."""
     due = INF
-    ended = 0.0
-    """When its body ended, if that went well."""
+    ended: float | None = None
+    """When its body ended."""
 
     def watch(self, waiter: Waiter) -> None:
         with self.circuit._lock:
@@ -57,17 +61,16 @@ class Admission:
             raise self.circuit.rejection(call)
 
     def settle(self, call: Call, end: End, error: BaseException | None) -> None:
-        circuit, runtime = self.circuit, call.runtime
-        now = runtime.now()
+        circuit = self.circuit
+        self.ended = now = call.runtime.now()
         if end == "broken" or self.probe or self.slow:
             verdict: Verdict = judged(call, self, error) if end == "broken" else "success"
-            circuit.report(self, verdict, now, runtime.random)
+            circuit.report(self, verdict, now, call.runtime.random)
             return
-        self.ended = now
         finished, pending = circuit.finished, circuit.pending
         finished.append(self)
         if len(finished) >= BATCH or (pending and pending[0].due <= now):
-            circuit.catch_up(now, runtime.random)
+            circuit.catch_up(now, call.runtime.random)
 
     def abandon(self) -> None:
         self.circuit.abandon(self)

@@ -84,11 +84,12 @@ class Body:
         """Give back every hold, the outermost first. Returns what is to be closed."""
         if end == "read":  # httpx ties response and body in a cycle: what hangs on it would stay for long
             self.stream = self._iterator = ENDED
+        elif end == "dropped":
+            for hold in holds:
+                hold.abandon()
+            return None
         call, leftovers = self.call, None
         for hold in holds:
-            if end == "dropped":
-                hold.abandon()
-                continue
             closing = hold.settle(call, end, error)
             if closing:
                 leftovers = closing if leftovers is None else leftovers + closing

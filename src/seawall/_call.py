@@ -265,7 +265,8 @@ class Call:
             for hold in holds:
                 hold.settle(self, "read", None)
         else:
-            self._wrapped(response, stream)._holds = holds
+            body = response.stream = chain.body()
+            body.stream, body.call, body.extensions, body._holds = stream, self, response.extensions, holds
 
     def bound(self, response: Any, deadline: float) -> None:
         """Let a deadline bound the reading of the response's body."""
@@ -279,15 +280,8 @@ class Call:
         stream = response.stream
         if type(stream) is self.chain.body:
             return stream
-        body = self._wrapped(response, stream)
-        body._holds = []
-        return body
-
-    def _wrapped(self, response: Any, stream: Any) -> Any:
         body = response.stream = self.chain.body()
-        body.stream = stream
-        body.call = self
-        body.extensions = response.extensions
+        body.stream, body.call, body.extensions, body._holds = stream, self, response.extensions, []
         return body
 
     def rejected(

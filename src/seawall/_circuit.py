@@ -22,7 +22,7 @@ from collections import deque
 from collections.abc import Callable, Hashable
 from typing import TYPE_CHECKING, Any, Literal
 
-from ._admission import Admission, Generation, Verdict
+from ._admission import ENDED, GENERATION, SETTLED, Admission, Generation, Verdict
 from ._call import INF, Call
 from ._errors import CircuitOpen, Rejected
 from ._events import CircuitChanged, Listener, logger, notify
@@ -173,15 +173,14 @@ class CircuitState:
         if not batch:
             return
         del finished[: len(batch)]  # others may have added to it meanwhile
-        generation = self.generation
-        times = [a.ended for a in batch if not a.settled and a.generation is generation]
-        if times:
+        if any(map(SETTLED, batch)) or set(map(GENERATION, batch)) != {self.generation}:
+            batch = [a for a in batch if not a.settled and a.generation is self.generation]
+        if batch:
             self.failed_in_a_row = 0
-            self._window.add_successes(times)
-        for admission in batch:
-            admission.settled = True
-        pending = self.pending
-        while pending and pending[0].settled:  # bodies mostly end in the order in which they came
+            self._window.add_successes(list(map(ENDED, batch)))
+        pending = self.pending  # bodies mostly end in the order in which they came
+        ended = list(map(ENDED, pending.copy()))
+        for _ in range(ended.index(None) if None in ended else len(ended)):
             pending.popleft()
 
     def abandon(self, admission: Admission) -> None:
@@ -249,10 +248,11 @@ class CircuitState:
         pending = self.pending
         while pending:
             admission = pending[0]
-            if not admission.settled and admission.due > now:
+            over = admission.settled or admission.ended is not None
+            if not over and admission.due > now:
                 return
             pending.popleft()  # first: a transition clears them all
-            if not admission.settled:
+            if not over:
                 admission.counted = True
                 if self._count(admission, "success", now):  # it was slow
                     self._open(now, coin, None)
@@ -337,7 +337,7 @@ class CircuitState:
         with self._lock:
             self._count_finished()
         pending = tuple(self.pending)  # other threads append
-        return self.state == "closed" and all(admission.settled or admission.due <= now for admission in pending)
+        return self.state == "closed" and all(a.settled or a.ended is not None or a.due <= now for a in pending)
 
     def snapshot(self) -> dict[str, Any]:
         """Plain data."""

@@ -23,7 +23,9 @@ async def reserve_and_send(call: Call) -> Any:
     shard = await shards.reserve(call)
     call.reused = shard.used
     try:
-        response = await send(call, shard.transport, shard.wire)
+        response = send(call, shard.transport, shard.wire)
+        if type(response) is CoroutineType:
+            response = await response
         shard.used = True
         network = response.extensions.get("network_stream")
         if network is not shard.network:
@@ -42,8 +44,11 @@ async def reserve_and_send(call: Call) -> Any:
     return response
 
 
-async def send(call: Call, transport: Any = None, wire: Any = None) -> Any:
-    """Send through a transport; one that knows its own connections if none is given."""
+def send(call: Call, transport: Any = None, wire: Any = None) -> Any:
+    """Send through a transport; one that knows its own connections if none is given.
+
+    Returns the response if it is there at once, or else the coroutine to await for it.
+    """
     chain, runtime, deadline = call.chain, call.runtime, call.deadline
     now = runtime.now()
     if now >= deadline:
@@ -59,21 +64,40 @@ async def send(call: Call, transport: Any = None, wire: Any = None) -> Any:
         deadline = until
     try:
         response = runtime.send(chain.transport if transport is None else transport, call.request, deadline, wire)
-        if type(response) is CoroutineType:
-            response = await response
     except Expired as expired:
-        error = _expired(call, deadline)
-        call.trail.attempts.append((now, runtime.now(), None, error, call.waited, None))
-        raise error from expired.__cause__
+        raise _expired(call, now, deadline) from expired.__cause__
     except Exception as error:
-        real = error.original if isinstance(error, Escaped) else error
-        call.trail.attempts.append((now, runtime.now(), None, real, call.waited, None))
+        _broke(call, now, error)
         raise
+    if type(response) is CoroutineType:
+        return _sent(call, response, now, deadline)
     call.trail.attempts.append((now, runtime.now(), response.status_code, None, call.waited, None))
     return response
 
 
-def _expired(call: Call, deadline: float) -> Exception:
+async def _sent(call: Call, response: Any, now: float, deadline: float) -> Any:
+    """The rest of an attempt that was sent now."""
+    try:
+        response = await response
+    except Expired as expired:
+        raise _expired(call, now, deadline) from expired.__cause__
+    except Exception as error:
+        _broke(call, now, error)
+        raise
+    call.trail.attempts.append((now, call.runtime.now(), response.status_code, None, call.waited, None))
+    return response
+
+
+def _broke(call: Call, sent: float, error: Exception) -> None:
+    real = error.original if isinstance(error, Escaped) else error
+    call.trail.attempts.append((sent, call.runtime.now(), None, real, call.waited, None))
+
+
+def _expired(call: Call, sent: float, deadline: float) -> Exception:
     if deadline < call.deadline:
-        return call.timed_out(f"no response headers within {call.chain.attempt_timeout:g} s of sending", "attempt")
-    return call.timed_out(f"the call's deadline passed after {deadline - call.trail.started:.3g} s", "call")
+        waited = f"no response headers within {call.chain.attempt_timeout:g} s of sending"
+        error = call.timed_out(waited, "attempt")
+    else:
+        error = call.timed_out(f"the call's deadline passed after {deadline - call.trail.started:.3g} s", "call")
+    _broke(call, sent, error)
+    return error

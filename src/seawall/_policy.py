@@ -9,8 +9,10 @@ Settings, state and I/O stay apart: a policy's fields are frozen and comparable,
 
 from collections.abc import Awaitable, Callable, Container, Hashable, Sequence
 from collections.abc import Set as AbstractSet
+from types import CoroutineType
 from typing import Any, Generic, Literal, TypeVar
 
+from ._attempts import attempts
 from ._body import Hold
 from ._call import INF, Call
 
@@ -20,6 +22,7 @@ Next = Callable[[Call], Awaitable[Any]]
 """The rest of the chain, as a policy's `handle` gets it: awaits to a response."""
 Key = Literal["origin", "endpoint", "client"] | Callable[[Any], Hashable]
 Methods = AbstractSet[str] | list[str] | tuple[str, ...]
+Part = Literal["circuit", "limit", "rate"]
 Layers = tuple[tuple[P, Any], ...]
 """Policies of a kind, the first outermost, each with its state."""
 
@@ -85,8 +88,17 @@ class Gate(Policy[S]):
         """
         return None
 
+    def part(self, state: S) -> Part | None:
+        """What it is to a calm call (see `_calm`); None, the default, if it must be asked each time."""
+        return None
+
+    @property
+    def notable(self) -> AbstractSet[int]:
+        """The statuses that it has something to say about. Only asked of one that has a part."""
+        return frozenset()
+
     async def handle(self, call: Call, state: S, next: Next) -> Any:
-        return await _attempts(((self, state),), next)(call)
+        return await attempts(((self, state),), next)(call)
 
 
 class Repeater(Policy[S]):
@@ -120,89 +132,46 @@ class Repeater(Policy[S]):
         raise NotImplementedError
 
     async def handle(self, call: Call, state: S, next: Next) -> Any:
-        return await _attempts((), next, (self, state))(call)
+        return await attempts((), next, (self, state))(call)
 
 
-def bind(layers: Sequence[tuple[Policy[Any], Any]], leaf: Next) -> Next:
-    """Policies around a leaf, each with its state, the first outermost. Done once per endpoint and key."""
-    chain: Next = leaf
+def bind(layers: Sequence[tuple[Policy[Any], Any]], leaf: Callable[[Call], Any]) -> Next:
+    """Policies around a leaf, each with its state, the first outermost. Done once per endpoint and key.
+
+    A leaf returns a response, or a coroutine to await for it.
+    """
+    chain = leaf
     gates: Layers[Gate[Any]] = ()
     for policy, state in reversed(layers):
         handle = type(policy).handle
         if handle is Gate.handle and isinstance(policy, Gate):
             gates = (policy, state), *gates
         elif handle is Repeater.handle and isinstance(policy, Repeater):
-            chain, gates = _attempts(gates, chain, (policy, state)), ()
+            chain, gates = attempts(gates, chain, (policy, state)), ()
         else:
             if gates:
-                chain, gates = _attempts(gates, chain), ()
-            chain = _around(policy, state, chain)
-    return _attempts(gates, chain) if gates else chain
+                chain, gates = attempts(gates, chain), ()
+            chain = _around(policy, state, _awaited(leaf) if chain is leaf else chain)
+    if gates:
+        return attempts(gates, chain)
+    return _awaited(leaf) if chain is leaf else chain
+
+
+def _awaited(leaf: Callable[[Call], Any]) -> Next:
+    async def awaited(call: Call) -> Any:
+        response = leaf(call)
+        return await response if type(response) is CoroutineType else response
+
+    return awaited
 
 
 def _around(policy: Policy[S], state: S, next: Next) -> Next:
     handle = policy.handle
 
-    def bound(call: Call) -> Awaitable[Any]:
-        return handle(call, state, next)
+    async def bound(call: Call) -> Any:
+        return await handle(call, state, next)
 
     return bound
-
-
-def _attempts(gates: Layers[Gate[Any]], next: Next, repeater: tuple[Repeater[Any], Any] | None = None) -> Next:
-    """Neighbouring gates, the first outermost, and a repeater around them, as one coroutine."""
-    inward = tuple((gate.enter, state) for gate, state in gates)
-    outward = tuple((gate.passed, state) for gate, state in reversed(gates) if gate.keeps(state) is None)
-    kept = [hold for gate, state in gates if (hold := gate.keeps(state)) is not None]
-    repeat: Repeater[Any] | None
-    budget: Any
-    repeat, budget = repeater or (None, None)
-    doubtful: Container[int] = () if repeat is None else repeat.doubtful
-
-    async def attempts(call: Call) -> Any:
-        tries = None
-        if repeat is not None and type(call.request.stream) is not call.chain.bytes_stream:
-            tries = repeat.remember(call)  # plain bytes can be sent again as they are
-        while True:
-            entered = 0
-            error: Exception | None = None
-            try:
-                for enter, state in inward:
-                    wait = enter(call, state)
-                    if wait is not None:
-                        await wait
-                    entered += 1
-                response = await next(call)
-            except BaseException as raised:
-                for gate, state in reversed(gates[:entered]):
-                    gate.failed(call, state, raised)
-                if repeat is None:
-                    raise
-                if not isinstance(raised, Exception):
-                    repeat.cancelled(budget, tries)
-                    raise
-                response, error = None, raised
-            else:
-                holds = kept.copy()
-                for passed, state in outward:
-                    hold = passed(call, state, response)
-                    if hold is not None:
-                        holds.insert(0, hold)  # a verdict: it comes before a slot is handed on
-                if holds:
-                    call.hold(response, holds)
-                if response.status_code not in doubtful:
-                    if repeat is not None and (tries is not None or not budget.full):
-                        repeat.succeeded(budget, tries)
-                    return response
-            assert repeat is not None
-            try:
-                tries = await repeat.again(call, budget, tries, response, error)
-            finally:
-                error = None  # or it and this frame would keep each other
-            if tries is None:
-                return response
-
-    return attempts
 
 
 class Chain:

@@ -20,6 +20,9 @@ RECENT = 32
 UP_TO = itemgetter(2)
 """Of a stamp: what it and those before it cost."""
 
+STARTED = itemgetter(0)
+"""Of a lease: when it was used; INF if it was not."""
+
 TOLERANCE = 1e-9
 """Keeps rounding of sums and quotients from making a call wait for a billionth of a second."""
 

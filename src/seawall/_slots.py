@@ -1,10 +1,14 @@
 """A number of slots and the line before them: the state of a concurrency limit, and of a pool's permits.
 
-Invariant: `in_use` counts granted slots, and no call waits while a slot is free. A slot that is given back
-is handed to the next in line, never returned to the counter and raced for.
+Invariant: no call waits while a slot is free. A slot that is given back while somebody waits is handed to the next in
+line, never put with the free ones and raced for.
 
-`_lock` guards `in_use` and the queue. Wakes are delivered outside it. A ticket's `state` is the truth about
-a grant: a waiter that was cancelled, or whose circuit opened, just after it was granted passes the slot on.
+While nobody waits, slots are taken from the `free` ones and put back there without a lock, by one atomic `pop` or
+`append`. `_lock` guards the queue, and how many slots there are by now (`_made`): a slot is made when it is first
+needed, so that there may be any number. Who lines up looks at the free ones once more afterwards, and who has put one
+back looks at the line, so that they cannot miss one another. Wakes are delivered outside the lock. A ticket's `state`
+is the truth about a grant: a waiter that was cancelled, or whose circuit opened, just after it was granted passes the
+slot on.
 """
 
 import threading
@@ -24,7 +28,9 @@ class Slots:
     def __init__(self, limit: float, bound: int | None = None) -> None:
         self.limit = limit
         self.bound = INF if bound is None else bound
-        self.in_use = 0
+        self.free: list[None] = []
+        """The slots that were given back. `free.pop()` takes one; `IndexError`: ask `try_enter`."""
+        self._made = 0
         self.key: Hashable = None
         """Whose slots these are, as rejections tell it."""
         self._queue = Queue()
@@ -36,34 +42,38 @@ class Slots:
         self.key = label
 
     @property
+    def in_use(self) -> int:
+        """How many slots are taken."""
+        return self._made - len(self.free)
+
+    @property
     def waiting(self) -> int:
         """How many calls are in line."""
         return self._queue.waiting
 
     def try_enter(self) -> bool:
         """Take a free slot, if nobody is in line for it."""
-        self._lock.acquire()  # by hand, here and in `release`: `with` takes twice as long
         try:
-            free = self.in_use < self.limit and not self._queue.waiting
-            if free:
-                self.in_use += 1
-        finally:
-            self._lock.release()
-        if self._orphans:
-            self._drain()
-        return free
+            self.free.pop()
+        except IndexError:
+            with self._lock:
+                taken = not self._queue.waiting and self._take()
+            if self._orphans:
+                self._drain()
+            return taken
+        return True
 
     def release(self, call: Call | None = None, end: End = "read", error: BaseException | None = None) -> None:
         """Give a slot back: to the next in line, or to the free ones."""
-        ticket = None
-        self._lock.acquire()
-        try:
-            if self._queue.waiting:
+        if not self._queue.waiting:
+            self.free.append(None)
+            if not self._queue.waiting:
+                return
+            with self._lock:  # somebody has just lined up, and may have looked before it was there
+                ticket = self._queue.pop() if self._queue.waiting and self._take() else None
+        else:
+            with self._lock:
                 ticket = self._next()
-            else:
-                self.in_use -= 1
-        finally:
-            self._lock.release()
         if ticket is not None:
             self._deliver(ticket)
         if self._orphans:
@@ -84,16 +94,19 @@ class Slots:
         runtime = call.runtime
         arrived = runtime.now()
         ticket = Ticket(runtime.waiter(), arrived - AGEING * call.options.priority, flow)
+        granted = None
         with self._lock:
             waiting = self._queue.waiting
-            free = self.in_use < self.limit and not waiting
-            if free:
-                self.in_use += 1
-            elif waiting < self.bound:
+            taken = not waiting and self._take()
+            if not taken and waiting < self.bound:
                 self._queue.push(ticket)
+                if self.free and self._take():  # put back meanwhile, by somebody who saw no line
+                    granted = self._queue.pop()
+        if granted is not None:
+            self._deliver(granted)
         if self._orphans:
             self._drain()
-        if free:
+        if taken:
             return
         if waiting >= self.bound:
             line = "1 call already waits" if waiting == 1 else f"{waiting} calls already wait"
@@ -123,11 +136,21 @@ class Slots:
             self._drain()
         return ticket.state == "gone"
 
+    def _take(self) -> bool:
+        """Under the lock: take a free slot, or make one."""
+        try:
+            self.free.pop()
+        except IndexError:
+            if self._made >= self.limit:
+                return False
+            self._made += 1
+        return True
+
     def _next(self) -> Ticket | None:
         """Under the lock: one slot came free. Who gets it? None: nobody, it is free."""
         ticket = self._queue.pop()
         if ticket is None:
-            self.in_use -= 1
+            self.free.append(None)
         return ticket
 
     def _deliver(self, ticket: Ticket | None) -> None:

@@ -9,6 +9,7 @@ Sync pools have no part in this: see `docs/decisions.md`.
 """
 
 import contextlib
+from types import CoroutineType
 from typing import Any
 
 from ._body import End, close_all
@@ -36,7 +37,9 @@ async def reserve_and_stream(call: Call) -> Any:
     stream.also = own.get("trace")
     request.extensions = {**own, "trace": stream.trace}
     try:
-        response = await send(call, stream.trunk.transport, stream.line)
+        response = send(call, stream.trunk.transport, stream.line)
+        if type(response) is CoroutineType:
+            response = await response
     except GeneratorExit:  # thrown away by a collector: nothing can be awaited there, and no lock
         stream.abandon()
         raise

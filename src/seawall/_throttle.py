@@ -9,7 +9,7 @@ from ._errors import Expired, WaitTooLong
 from ._events import Listener
 from ._headers import mentions_quota, quota, retry_after
 from ._queue import AGEING, Queue, Ticket
-from ._rate import RECENT, Engine, Lease, Pace, StrictWindow, Unlimited
+from ._rate import RECENT, STARTED, Engine, Lease, Pace, StrictWindow, Unlimited
 from ._slots import Slots
 from .backoff import THROTTLED
 
@@ -49,8 +49,9 @@ class ThrottleState:
         self.until_look = 0
         self._states_quota = False
         self.asked = 0.0  # when a call last asked to start
-        self._leases: list[Lease] = []  # those that are left
-        self._granted: list[Lease] = []  # the same, and those that were used
+        self.leases: list[Lease] = []
+        """Those that are left. `leases.pop()[0] = now` is a start; `IndexError`: ask `try_start`."""
+        self._granted: list[Lease] = []  # the leases, and those that were used
         self._queue = Queue()
         self._orphans: list[Ticket | tuple[float, float]] = []  # what collectors threw away
         self._lock = threading.Lock()
@@ -63,7 +64,7 @@ class ThrottleState:
         """Start at once, if nobody waits and the rate allows it."""
         if cost == 1:
             try:
-                lease = self._leases.pop()
+                lease = self.leases.pop()
             except IndexError:
                 pass
             else:
@@ -85,7 +86,7 @@ class ThrottleState:
             pace.take(now)
             if not pace.active:
                 self._granted = self.engine.grant(now, LEASES)
-                self._leases.extend(self._granted)
+                self.leases.extend(self._granted)
             return True
 
     def _recall(self, now: float) -> None:
@@ -95,15 +96,18 @@ class ThrottleState:
         left = 0
         try:
             while True:
-                self._leases.pop()
+                self.leases.pop()
                 left += 1
         except IndexError:
             pass
         used = self._granted[left:]
-        for lease in used:
-            if lease[0] == INF:  # it was taken this instant, and is yet to tell when
-                lease[0] = now
-        times = [at for at, *_ in reversed(used)]
+        used.reverse()
+        times = list(map(STARTED, used))
+        if INF in times:  # one was taken this instant, and is yet to tell when
+            for lease in used:
+                if lease[0] == INF:
+                    lease[0] = now
+            times = list(map(STARTED, used))
         self.engine.settle(times, left)
         self.pace.take_each(times)
         if times:

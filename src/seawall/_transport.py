@@ -68,9 +68,10 @@ class Core:
         call = Call()
         call.request = request
         call.runtime = runtime
-        extensions, now = request.extensions, runtime.now()
+        extensions = request.extensions
+        now = runtime.now()
         given = extensions.get("seawall")
-        call.options = options = CONTEXT.get() if given is None else effective(given)
+        options = call.options = CONTEXT.get() if given is None else effective(given)
         if self._by_origin and not options.skip:
             key = self, self._origin(request.url)
             chain = self.state.chains.get(key)
@@ -91,7 +92,7 @@ class Core:
         call.trail = trail
         deadline = trail.deadline
         if deadline == INF:  # the first hop: later ones keep to it
-            trail.deadline = deadline = now + (options.timeout or chain.timeout)
+            deadline = trail.deadline = now + (options.timeout or chain.timeout)
         if options.deadline is not None and options.deadline < deadline:
             deadline = options.deadline
         call.deadline = deadline

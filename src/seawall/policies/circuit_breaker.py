@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import pybreaker
 
@@ -82,6 +82,13 @@ class CircuitBreaker(Value, Gate[CircuitState]):
 
     def new_state(self) -> CircuitState:
         return CircuitState(self)
+
+    def part(self, state: CircuitState) -> Literal["circuit"] | None:
+        return "circuit" if self.slow_call is None else None
+
+    @property
+    def notable(self) -> frozenset[int]:
+        return FAILED | NEUTRAL
 
     def enter(self, call: Call, state: CircuitState) -> None:
         call.guard = state.admit(call)

@@ -48,6 +48,9 @@ class ConcurrencyLimit(Value, Gate[Slots]):
     def new_state(self) -> Slots:
         return Slots(self.limit, self.queue)
 
+    def part(self, state: Slots) -> Literal["limit"] | None:
+        return "limit" if self.release_on == "body" else None
+
     def enter(self, call: Call, state: Slots) -> Awaitable[None] | None:
         if state.try_enter():
             return None

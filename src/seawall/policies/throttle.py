@@ -2,8 +2,9 @@
 
 import sys
 from collections.abc import Awaitable, Callable
+from collections.abc import Set as AbstractSet
 from dataclasses import KW_ONLY, dataclass, field
-from typing import TYPE_CHECKING, Any, TypeGuard
+from typing import TYPE_CHECKING, Any, Literal, TypeGuard
 
 from .. import _check
 from .._call import Call
@@ -91,6 +92,13 @@ class Throttle(Value, Gate[Any]):
         if self.burst is not None:
             return ThrottleState(LeakyBucket(rate, per, self.burst))
         return ThrottleState(StrictWindow(rate, per) if self.strict else SlidingWindow(rate, per))
+
+    def part(self, state: ThrottleState) -> Literal["rate"] | None:
+        return "rate" if type(state) is ThrottleState and not self.strict else None
+
+    @property
+    def notable(self) -> AbstractSet[int]:
+        return THROTTLED if self.follow_server else frozenset()
 
     def enter(self, call: Call, state: ThrottleState) -> Awaitable[None] | None:
         cost = call.options.cost

@@ -10,6 +10,7 @@ import os
 import sys
 import types
 from collections.abc import Awaitable, Generator
+from types import CoroutineType
 from typing import Any
 
 from .._errors import Expired
@@ -44,7 +45,7 @@ class Awaiting:
         if line is not None and line.stream is None:
             return self._connect_and_send(transport, request, deadline, line)
         steps = transport.handle_async_request(request)
-        if not hasattr(steps, "send"):
+        if type(steps) is not CoroutineType and not hasattr(steps, "send"):
             steps = steps.__await__()
         try:
             suspended = steps.send(None)

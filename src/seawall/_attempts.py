@@ -1,0 +1,79 @@
+"""How neighbouring gates, and a repeater around them, are run: as one coroutine.
+
+A coroutine for each would cost more than all that they do.
+"""
+
+from collections.abc import Callable, Container
+from types import CoroutineType
+from typing import TYPE_CHECKING, Any
+
+from ._call import Call
+from ._calm import calm
+
+if TYPE_CHECKING:
+    from ._policy import Gate, Layers, Next, Repeater
+
+
+def attempts(
+    gates: "Layers[Gate[Any]]", next: Callable[[Call], Any], repeater: "tuple[Repeater[Any], Any] | None" = None
+) -> "Next":
+    """Neighbouring gates, the first outermost, and a repeater around them."""
+    inward = tuple((gate.enter, state) for gate, state in gates)
+    outward = tuple((gate.passed, state) for gate, state in reversed(gates) if gate.keeps(state) is None)
+    kept = [hold for gate, state in gates if (hold := gate.keeps(state)) is not None]
+    repeat: Repeater[Any] | None
+    budget: Any
+    repeat, budget = repeater or (None, None)
+    doubtful: Container[int] = () if repeat is None else repeat.doubtful
+    enter_all, pass_all = calm(gates)
+
+    async def run(call: Call) -> Any:
+        tries = None
+        if repeat is not None and type(call.request.stream) is not call.chain.bytes_stream:
+            tries = repeat.remember(call)  # plain bytes can be sent again as they are
+        while True:
+            entered = 0
+            error: Exception | None = None
+            try:
+                if enter_all(call):
+                    entered = len(gates)
+                else:
+                    for enter, state in inward:
+                        wait = enter(call, state)
+                        if wait is not None:
+                            await wait
+                        entered += 1
+                response = next(call)
+                if type(response) is CoroutineType:  # a transport that answers at once is not awaited
+                    response = await response
+            except BaseException as raised:
+                for gate, state in reversed(gates[:entered]):
+                    gate.failed(call, state, raised)
+                if repeat is None:
+                    raise
+                if not isinstance(raised, Exception):
+                    repeat.cancelled(budget, tries)
+                    raise
+                response, error = None, raised
+            else:
+                if not pass_all(call, response):
+                    holds = kept.copy()
+                    for passed, state in outward:
+                        hold = passed(call, state, response)
+                        if hold is not None:
+                            holds.insert(0, hold)  # a verdict: it comes before a slot is handed on
+                    if holds:
+                        call.hold(response, holds)
+                if response.status_code not in doubtful:
+                    if repeat is not None and (tries is not None or not budget.full):
+                        repeat.succeeded(budget, tries)
+                    return response
+            assert repeat is not None
+            try:
+                tries = await repeat.again(call, budget, tries, response, error)
+            finally:
+                error = None  # or it and this frame would keep each other
+            if tries is None:
+                return response
+
+    return run
