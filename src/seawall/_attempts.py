@@ -13,6 +13,8 @@ from ._calm import calm
 if TYPE_CHECKING:
     from ._policy import Gate, Layers, Next, Repeater
 
+NONE: frozenset[int] = frozenset()
+
 
 def attempts(
     gates: "Layers[Gate[Any]]", next: Callable[[Call], Any], repeater: "tuple[Repeater[Any], Any] | None" = None
@@ -24,8 +26,8 @@ def attempts(
     repeat: Repeater[Any] | None
     budget: Any
     repeat, budget = repeater or (None, None)
-    doubtful: Container[int] = () if repeat is None else repeat.doubtful
-    enter_all, pass_all = calm(gates)
+    doubtful: Container[int] = NONE if repeat is None else repeat.doubtful
+    enter_all, pass_all = calm(gates, doubtful)
 
     async def run(call: Call) -> Any:
         tries = None
@@ -56,7 +58,8 @@ def attempts(
                     raise
                 response, error = None, raised
             else:
-                if not pass_all(call, response):
+                passed_all = pass_all(call, response)
+                if not passed_all:
                     holds = kept.copy()
                     for passed, state in outward:
                         hold = passed(call, state, response)
@@ -64,7 +67,7 @@ def attempts(
                             holds.insert(0, hold)  # a verdict: it comes before a slot is handed on
                     if holds:
                         call.hold(response, holds)
-                if response.status_code not in doubtful:
+                if passed_all or response.status_code not in doubtful:
                     if repeat is not None and (tries is not None or not budget.full):
                         repeat.succeeded(budget, tries)
                     return response

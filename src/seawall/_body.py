@@ -63,7 +63,7 @@ class Body:
     """What sync and async bodies share: the holds, the deadline, and what was read ahead."""
 
     stream: Any
-    call: Call
+    call: Any  # a Call, until it was read to its end
     extensions: dict[str, Any]
     """The response's."""
     deadline = INF
@@ -73,22 +73,24 @@ class Body:
     _iterator: Any = None
     _ahead: list[bytes] | None = None
 
-    def add(self, holds: list[Hold]) -> None:
+    def add(self, call: Call, holds: list[Hold]) -> None:
         """Keep more until the body ends, of policies further out."""
         if self._holds is None:
-            self._settle(holds, "read", None)
+            self._settle(call, holds, "read", None)
         else:
             self._holds[:0] = holds
 
-    def _settle(self, holds: list[Hold], end: End, error: BaseException | None) -> list[Any] | None:
+    def _settle(self, call: Call, holds: list[Hold], end: End, error: BaseException | None) -> list[Any] | None:
         """Give back every hold, the outermost first. Returns what is to be closed."""
         if end == "read":  # httpx ties response and body in a cycle: what hangs on it would stay for long
             self.stream = self._iterator = ENDED
+            self.call = ENDED
+            self.deadline = INF
         elif end == "dropped":
             for hold in holds:
                 hold.abandon()
             return None
-        call, leftovers = self.call, None
+        leftovers = None
         for hold in holds:
             closing = hold.settle(call, end, error)
             if closing:
@@ -96,7 +98,10 @@ class Body:
         return leftovers
 
     def _expired(self) -> BaseException:
-        return self.call.timed_out("the call's deadline passed while its response body was read", "call")
+        error: BaseException = self.call.timed_out(
+            "the call's deadline passed while its response body was read", "call"
+        )
+        return error
 
     def __del__(self) -> None:
         # Collection may strike anywhere, even inside our own critical sections: only `abandon` is safe.
@@ -161,14 +166,15 @@ class AsyncBodyMixin(Body):
         except StopAsyncIteration:
             holds, self._holds = self._holds, None
             if holds is not None:  # as `_finish`, without the coroutine
+                call = self.call
                 try:
                     await self.stream.aclose()
                 except BaseException as raised:
                     await self._give_back(holds, "broken", raised)
                     raise
-                leftovers = self._settle(holds, "read", None)
+                leftovers = self._settle(call, holds, "read", None)
                 if leftovers is not None:
-                    await close_all(leftovers, self.call.runtime)
+                    await close_all(leftovers, call.runtime)
             raise
         except GeneratorExit:
             raise  # the reader itself is being thrown away: nothing can be awaited any more
@@ -204,7 +210,7 @@ class AsyncBodyMixin(Body):
         if holds is None:
             return
         if thrown_away():
-            self._settle(holds, "dropped", None)
+            self._settle(self.call, holds, "dropped", None)
             let_go(self.stream)
             return
         runtime: Any = self.call.runtime
@@ -224,7 +230,7 @@ class AsyncBodyMixin(Body):
             await self._give_back(holds, end, error)
 
     async def _give_back(self, holds: list[Hold], end: End, error: BaseException | None) -> None:
-        leftovers = self._settle(holds, "dropped" if thrown_away() else end, error)
+        leftovers = self._settle(self.call, holds, "dropped" if thrown_away() else end, error)
         if leftovers is not None:
             await close_all(leftovers, self.call.runtime)
 
@@ -286,9 +292,9 @@ class SyncBodyMixin(Body):
             end, error = "broken", raised
             raise
         finally:
-            for resource in self._settle(holds, end, error) or ():
+            for resource in self._settle(self.call, holds, end, error) or ():
                 resource.close()
 
     def _unwatch(self) -> None:
-        self.call.runtime.forget(self.wire)  # type: ignore[attr-defined]  # the thread runtime's
+        self.call.runtime.forget(self.wire)
         self.wire = None

@@ -259,7 +259,7 @@ class Call:
         stream = response.stream
         chain = self.chain
         if type(stream) is chain.body:
-            stream.add(holds)
+            stream.add(self, holds)
         elif response.is_closed or type(stream) is chain.bytes_stream:
             # nothing more comes over the network; read before it reached us (by a mock, a cache), it never closes
             for hold in holds:
@@ -270,6 +270,8 @@ class Call:
 
     def bound(self, response: Any, deadline: float) -> None:
         """Let a deadline bound the reading of the response's body."""
+        if deadline == INF:
+            return
         self.hold(response, [])
         stream = response.stream
         if type(stream) is self.chain.body and deadline < stream.deadline:

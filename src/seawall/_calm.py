@@ -6,12 +6,13 @@ functions for all gates of a kind that is known here, which takes a third of the
 not calm on the way in has taken nothing, and each gate is asked; so it is with an answer.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Container
+from collections.abc import Set as AbstractSet
 from typing import TYPE_CHECKING, Any
 
 from ._admission import Admission
 from ._body import Hold
-from ._call import Call
+from ._call import INF, Call
 
 if TYPE_CHECKING:
     from ._circuit import CircuitState
@@ -22,11 +23,11 @@ if TYPE_CHECKING:
 Enter = Callable[[Call], bool]
 """Lets a call in through all gates at once. False if one of them must be asked; then nothing is taken."""
 Pass = Callable[[Call, Any], bool]
-"""Passes an answer on through all gates at once. False if one of them must be told."""
+"""Passes an answer that is in no doubt on through all gates at once. False if it is, or if a gate must be told."""
 
 
-def calm(gates: "Layers[Gate[Any]]") -> tuple[Enter, Pass]:
-    """How calm calls pass these gates."""
+def calm(gates: "Layers[Gate[Any]]", doubtful: Container[int]) -> tuple[Enter, Pass]:
+    """How calm calls pass these gates, which have a repeater around them that has doubts about some statuses."""
     parts: dict[str, tuple[Any, Any]] = {}
     for gate, state in gates:
         part = gate.part(state)
@@ -41,7 +42,9 @@ def calm(gates: "Layers[Gate[Any]]") -> tuple[Enter, Pass]:
     free = [] if slots is None else slots.free
     leases = [] if rate is None else rate.leases
     kept: list[Hold] = [] if slots is None else [slots]
-    notable = frozenset().union(*(gate.notable for gate, _ in gates))
+    notable = doubtful
+    if isinstance(doubtful, AbstractSet):
+        notable = frozenset(doubtful).union(*(gate.notable for gate, _ in gates))
 
     def enter(call: Call) -> bool:
         if circuit is not None:
@@ -79,7 +82,9 @@ def calm(gates: "Layers[Gate[Any]]") -> tuple[Enter, Pass]:
         if circuit is not None:
             admission: Any = call.guard
             call.guard = admission.outer
-            circuit.await_body(admission, call, call.runtime.now())
+            wait = call.chain.attempt_timeout  # as `await_body`, which would be a call
+            admission.due = call.runtime.now() + (wait if wait < INF else circuit.settings.open_for)
+            circuit.pending.append(admission)
             call.hold(response, [admission, *kept])  # the verdict comes before the slot is handed on
         elif kept:
             call.hold(response, kept.copy())

@@ -133,8 +133,8 @@ class CircuitState:
 
     def await_body(self, admission: Admission, call: Call, now: float) -> None:
         """Its headers were good: the verdict is its body's, or success when it falls due."""
-        due = now + call.chain.attempt_timeout
-        admission.due = due if due < INF else now + self.settings.open_for
+        wait = call.chain.attempt_timeout
+        admission.due = now + (wait if wait < INF else self.settings.open_for)
         self.pending.append(admission)
 
     def report(

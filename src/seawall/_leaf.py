@@ -40,7 +40,7 @@ async def reserve_and_send(call: Call) -> Any:
     if response.is_closed:
         await close_all(shards.put(shard, runtime, keep=True), runtime)
     else:
-        call.body(response).add([shard])
+        call.body(response).add(call, [shard])
     return response
 
 

@@ -52,7 +52,7 @@ async def reserve_and_stream(call: Call) -> Any:
     if response.is_closed:
         await close_all(stream.settle(call, "read", None), runtime)
     else:
-        call.body(response).add([stream])
+        call.body(response).add(call, [stream])
     return response
 
 

@@ -117,12 +117,12 @@ class Core:
 
     def answered(self, call: Call, response: Any) -> None:
         """The call has a response."""
-        trail, chain, deadline = call.trail, call.chain, call.deadline
+        trail, chain = call.trail, call.chain
         trail.ended = call.runtime.now()
         if self._traced:
             response.extensions[MARK] = trail
-            if chain.timeout_covers_body and deadline < INF:
-                body = response.stream
+            if chain.timeout_covers_body:
+                body, deadline = response.stream, call.deadline
                 if type(body) is not chain.body:
                     call.bound(response, deadline)
                 elif deadline < body.deadline:
