@@ -124,10 +124,8 @@ class State:
     def snapshot(self) -> list[dict[str, Any]]:
         """Plain data of every live key: circuits, permits in use, queue lengths, tokens, budgets."""
         return [
-            {"policy": type(cell.policy).__name__, "name": cell.policy.name, "key": label(cell.key)}
-            | cell.state.snapshot()
-            for cell in self._all_cells()
-            if hasattr(cell.state, "snapshot")
+            {"policy": type(cell.policy).__name__, "name": cell.policy.name, "key": label(cell.key)} | shown
+            for cell, shown in self._snapshots()
         ]
 
     # -- for transports
@@ -243,6 +241,11 @@ class State:
 
     def _machines(self) -> list[CircuitState]:
         return [cell.state for cell in self._all_cells() if isinstance(cell.state, CircuitState)]
+
+    def _snapshots(self) -> Iterator[tuple[Cell, dict[str, Any]]]:
+        for cell in self._all_cells():
+            if hasattr(cell.state, "snapshot"):
+                yield cell, cell.state.snapshot()
 
     def _all_cells(self) -> list[Cell]:
         with self._lock:

@@ -229,13 +229,13 @@ class VirtualRuntime(Awaiting):
         than `most` steps (default None, any number): something then goes round in circles and no time passes.
         """
         virtual.append(self)
-        ready, timers = self._ready, self._timers
+        ready, timers, heappop = self._ready, self._timers, heapq.heappop
         left = INF if most is None else most
         try:
             while True:
                 while ready:
-                    self._current = ready.popleft()
-                    self._current.step()
+                    task = self._current = ready.popleft()
+                    task.step()
                     left -= 1
                     if left < 0:
                         raise RuntimeError(
@@ -244,10 +244,11 @@ class VirtualRuntime(Awaiting):
                         )
                 if not timers or timers[0][0] >= until:
                     break
-                when, _, timer = heapq.heappop(timers)
-                if timer.callback is not None:
+                when, _, timer = heappop(timers)
+                callback = timer.callback
+                if callback is not None:
                     self._now = when
-                    timer.callback()
+                    callback()
             self._now = max(self._now, until)
         finally:
             self._current = None

@@ -46,6 +46,17 @@ class Wire(httpx.AsyncBaseTransport):
         return httpx.Response(answer, headers={**LENGTH, **headers} if headers else LENGTH, stream=NOTHING)
 
 
+class Request(httpx.Request):
+    """A request of httpx, made of parts that need no looking at any more."""
+
+    def __init__(self, method: str, url: httpx.URL, headers: httpx.Headers, extensions: dict[str, Any]) -> None:
+        self.method = method
+        self.url = url
+        self.headers = headers
+        self.extensions = extensions
+        self.stream = NOTHING
+
+
 class Client:
     """A transport with policies, who calls through it, and their coin."""
 
@@ -67,4 +78,4 @@ class Client:
         extensions: dict[str, Any] = {"visit": visit}
         if self._options:
             extensions["seawall"] = self._options
-        return httpx.Request(self._method, self._url, headers=self._headers, stream=NOTHING, extensions=extensions)
+        return Request(self._method, self._url, httpx.Headers(self._headers), extensions)

@@ -153,6 +153,7 @@ class Serving:
         self.world = world
         self.tally = tally
         self.replicas = [Replica(server, self, seed, number) for number in range(server.replicas)]
+        self._only = self.replicas[0] if server.replicas == 1 else None
         self.failing = 0.0
         self._failure = server.failure
         self._fails = stream(seed, "server", "failures").random
@@ -177,13 +178,11 @@ class Serving:
                 return
         if self.failing and self._fails() < self.failing:
             job.answer = self._failure
-        elif not self._choose().submit(job):
+        elif not (self._only or self._choose()).submit(job):
             job.answer = 503
 
     def _choose(self) -> Replica:
         replicas = self.replicas
-        if len(replicas) == 1:
-            return replicas[0]
         if self._balance == "random":
             return replicas[int(self._chance() * len(replicas))]
         if self._balance == "in turn":

@@ -157,7 +157,7 @@ class Simulation:
 
     def _visit(self, traffic: Traffic, client: Client, then: Callable[[bool], None] | None = None) -> None:
         """A client makes a call."""
-        made, alive = len(self._tally.calls), len(self._world._alive)
+        made, alive = len(self._tally.calls.outcome), len(self._world._alive)
         if made >= CALLS or alive >= AT_ONCE:
             what = f"{AT_ONCE:,} calls at once" if alive >= AT_ONCE else f"{CALLS:,} calls"
             raise RuntimeError(
@@ -185,9 +185,10 @@ class Simulation:
         tally.waiting.append(sum(replica.waiting for replica in replicas))
         shown: dict[str, float] = {}
         for state in self._states.values():
-            for entry in state.snapshot():
+            for cell, entry in state._snapshots():
+                whose = cell.policy.name or type(cell.policy).__name__
                 for name, value in entry.items():
-                    if isinstance(value, int | float) and not isinstance(value, bool):
-                        what = f"{entry['name'] or entry['policy']}.{name}"
+                    if type(value) is int or type(value) is float:
+                        what = f"{whose}.{name}"
                         shown[what] = shown.get(what, 0.0) + value
         tally.states.append(shown)

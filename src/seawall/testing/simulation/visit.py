@@ -17,6 +17,7 @@ ATTEMPTS = 10_000
 """Attempts that one call may make."""
 
 CODE = {name: code for code, name in enumerate(OUTCOMES)}
+ANSWERED = CODE["answered"]
 
 
 class Visit(CoinTask):
@@ -47,27 +48,24 @@ class Visit(CoinTask):
                 f"a call of {self.name} made more than {ATTEMPTS:,} attempts: this stack repeats without end"
             )
         calls, number = self.calls, self.number
-        code = outcome(result, error)
-        calls.ended[number] = self._runtime.now()
+        code = ANSWERED if error is None and result.status_code < 400 else outcome(result, error)
+        calls.ended[number] = self._runtime._now
         calls.attempts[number] = self.attempts
         calls.outcome[number] = code
-        self._let_go(error)
-        if self.then is not None:
-            self.then(code == CODE["answered"])
-
-    def _let_go(self, error: BaseException | None) -> None:
-        """Break cycles that nobody looks at any more: to collect them would take longer than to simulate the call."""
+        # Break cycles that nobody looks at any more: to collect them would take longer than to simulate the call.
         self._result = self._error = None
         self.request.extensions.clear()  # from the call's report to its errors, to their request, and back
         while error is not None:
             error.__traceback__ = None
             error = error.__context__
+        if self.then is not None:
+            self.then(code == ANSWERED)
 
 
 def outcome(response: Any, error: BaseException | None) -> int:
     """How a call ended, as a place in `OUTCOMES`. Raises what is a fault of the stack: nobody wants figures of that."""
     if error is None:
-        return CODE["answered" if response.status_code < 400 else "failed"]
+        return ANSWERED if response.status_code < 400 else CODE["failed"]
     if isinstance(error, Cancelled):
         return CODE["cancelled"]
     if isinstance(error, TimedOut):
