@@ -44,7 +44,7 @@ class Admission:
     """Settled as a success because it fell due, with the body still open."""
     due = INF
     ended: float | None = None
-    """When its body ended."""
+    """When its body ended; -INF if it was dropped, whenever that was."""
 
     def watch(self, waiter: Waiter) -> None:
         with self.circuit._lock:
@@ -73,6 +73,7 @@ class Admission:
             circuit.catch_up(now, call.runtime.random)
 
     def abandon(self) -> None:
+        self.ended = -INF
         self.circuit.abandon(self)
 
 

@@ -43,17 +43,14 @@ def open_sockets() -> set[str]:
     return found
 
 
-@pytest.fixture(autouse=True, scope="session")
-def settled_heap() -> Iterator[None]:
-    """What is there before the tests need not be looked at by each collection."""
-    gc.collect()
+@pytest.fixture(autouse=True)
+def settled_heap() -> None:
+    """What is there before a test, such as reports of others, need not be looked at by the collection after it."""
     gc.freeze()
-    yield
-    gc.unfreeze()
 
 
 @pytest.fixture(autouse=True)
-def nothing_leaks() -> Iterator[None]:
+def nothing_leaks(settled_heap: None) -> Iterator[None]:
     """No socket outlives its test: neither open, nor left to the collector, which would warn."""
     before = open_sockets()
     yield
