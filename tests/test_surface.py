@@ -334,7 +334,7 @@ def test_full_jitter_is_a_tenacity_strategy() -> None:
     """`full_jitter` combines with tenacity's wait strategies, and says so when it is used outside of Seawall."""
     assert isinstance(full_jitter(), tenacity.wait.wait_base)
     assert isinstance(full_jitter() + tenacity.wait_fixed(1), tenacity.wait.wait_base)
-    assert repr(full_jitter(1, 2)) == "full_jitter(base=1, cap=2)"
+    assert repr(full_jitter(1, 2)) == "full_jitter(base=1, cap=2, throttled=1)"
     with pytest.raises(TypeError, match=r"full_jitter draws from Seawall's runtime"):
         tenacity.Retrying(wait=full_jitter(), sleep=lambda _: None)(lambda: 1 / 0)
 

@@ -50,4 +50,4 @@ class full_jitter(wait_base):  # noqa: N801 - named as tenacity names its strate
         return self.base, self.cap, self.throttled
 
     def __repr__(self) -> str:
-        return f"full_jitter(base={self.base:g}, cap={self.cap:g})"
+        return f"full_jitter(base={self.base:g}, cap={self.cap:g}, throttled={self.throttled:g})"
