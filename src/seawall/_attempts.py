@@ -13,10 +13,11 @@ from ._calm import calm
 if TYPE_CHECKING:
     from ._policy import Gate, Layers, Next, Repeater
 
-NONE: frozenset[int] = frozenset()
+Outcome = tuple[Any, BaseException | None]
+"""A response, or what was raised in its place."""
 
 
-def attempts(
+def together(
     gates: "Layers[Gate[Any]]", next: Callable[[Call], Any], repeater: "tuple[Repeater[Any], Any] | None" = None
 ) -> "Next":
     """Neighbouring gates, the first outermost, and a repeater around them."""
@@ -26,28 +27,31 @@ def attempts(
     repeat: Repeater[Any] | None
     budget: Any
     repeat, budget = repeater or (None, None)
-    doubtful: Container[int] = NONE if repeat is None else repeat.doubtful
-    enter_all, pass_all = calm(gates, doubtful)
+    doubtful: Container[int] = () if repeat is None else repeat.doubtful
 
-    async def run(call: Call) -> Any:
+    async def attempts(call: Call, outcome: Outcome | None = None) -> Any:
+        """Each gate is asked. `outcome`: of a first attempt that had been let in by all of them."""
         tries = None
         if repeat is not None and type(call.request.stream) is not call.chain.bytes_stream:
             tries = repeat.remember(call)  # plain bytes can be sent again as they are
         while True:
             entered = 0
-            error: Exception | None = None
+            response, error = None, None
             try:
-                if enter_all(call):
-                    entered = len(gates)
-                else:
+                if outcome is None:
                     for enter, state in inward:
                         wait = enter(call, state)
                         if wait is not None:
                             await wait
                         entered += 1
-                response = next(call)
-                if type(response) is CoroutineType:  # a transport that answers at once is not awaited
-                    response = await response
+                    response = next(call)
+                    if type(response) is CoroutineType:
+                        response = await response
+                else:
+                    entered = len(gates)
+                    (response, failure), outcome = outcome, None
+                    if failure is not None:
+                        raise failure
             except BaseException as raised:
                 for gate, state in reversed(gates[:entered]):
                     gate.failed(call, state, raised)
@@ -58,19 +62,19 @@ def attempts(
                     raise
                 response, error = None, raised
             else:
-                passed_all = pass_all(call, response)
-                if not passed_all:
-                    holds = kept.copy()
-                    for passed, state in outward:
-                        hold = passed(call, state, response)
-                        if hold is not None:
-                            holds.insert(0, hold)  # a verdict: it comes before a slot is handed on
-                    if holds:
-                        call.hold(response, holds)
-                if passed_all or response.status_code not in doubtful:
+                holds = kept.copy()
+                for passed, state in outward:
+                    hold = passed(call, state, response)
+                    if hold is not None:
+                        holds.insert(0, hold)  # a verdict: it comes before a slot is handed on
+                if holds:
+                    call.hold(response, holds)
+                if response.status_code not in doubtful:
                     if repeat is not None and (tries is not None or not budget.full):
                         repeat.succeeded(budget, tries)
                     return response
+            finally:
+                failure = None
             assert repeat is not None
             try:
                 tries = await repeat.again(call, budget, tries, response, error)
@@ -79,4 +83,4 @@ def attempts(
             if tries is None:
                 return response
 
-    return run
+    return calm(gates, next, repeater, attempts)

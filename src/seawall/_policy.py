@@ -12,7 +12,7 @@ from collections.abc import Set as AbstractSet
 from types import CoroutineType
 from typing import Any, Generic, Literal, TypeVar
 
-from ._attempts import attempts
+from ._attempts import together
 from ._body import Hold
 from ._call import INF, Call
 
@@ -98,7 +98,7 @@ class Gate(Policy[S]):
         return frozenset()
 
     async def handle(self, call: Call, state: S, next: Next) -> Any:
-        return await attempts(((self, state),), next)(call)
+        return await together(((self, state),), next)(call)
 
 
 class Repeater(Policy[S]):
@@ -132,7 +132,7 @@ class Repeater(Policy[S]):
         raise NotImplementedError
 
     async def handle(self, call: Call, state: S, next: Next) -> Any:
-        return await attempts((), next, (self, state))(call)
+        return await together((), next, (self, state))(call)
 
 
 def bind(layers: Sequence[tuple[Policy[Any], Any]], leaf: Callable[[Call], Any]) -> Next:
@@ -147,13 +147,13 @@ def bind(layers: Sequence[tuple[Policy[Any], Any]], leaf: Callable[[Call], Any])
         if handle is Gate.handle and isinstance(policy, Gate):
             gates = (policy, state), *gates
         elif handle is Repeater.handle and isinstance(policy, Repeater):
-            chain, gates = attempts(gates, chain, (policy, state)), ()
+            chain, gates = together(gates, chain, (policy, state)), ()
         else:
             if gates:
-                chain, gates = attempts(gates, chain), ()
+                chain, gates = together(gates, chain), ()
             chain = _around(policy, state, _awaited(leaf) if chain is leaf else chain)
     if gates:
-        return attempts(gates, chain)
+        return together(gates, chain)
     return _awaited(leaf) if chain is leaf else chain
 
 
