@@ -15,7 +15,7 @@ from drivers import known, run
 import seawall
 from seawall import CircuitBreaker, ConcurrencyLimit, Stack, State, Timeout
 from seawall._transport import current
-from seawall.httpx import AsyncTransport, Transport
+from seawall.httpx import AsyncClient, AsyncTransport, Transport
 from seawall.runtime._awaiting import let_go
 from seawall.testing import Cancelled, ScriptedServer, VirtualRuntime, reply
 
@@ -288,3 +288,32 @@ def test_a_generator_that_is_thrown_away_while_its_thread_holds_locks_waits_for_
             reading.close()
         assert c.get(URL).content == b"ab"
     assert in_use(state) == 0
+
+
+def test_a_body_whose_time_is_up_between_two_pieces_is_ended_there() -> None:
+    """A generator that was left half-way is ended at once, and not by a collector at some time or other."""
+    ended = []
+
+    class Pieces(httpx.AsyncByteStream):
+        async def __aiter__(self) -> AsyncIterator[bytes]:
+            try:
+                yield b"a"
+                yield b"b"
+            finally:
+                ended.append(runtime.now())
+
+    class Server(httpx.AsyncBaseTransport):
+        async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+            return httpx.Response(200, stream=Pieces())
+
+    async def main() -> None:
+        async with AsyncClient(Stack(Timeout(5)), transport=Server()) as c, c.stream("GET", URL) as response:
+            pieces = response.aiter_raw()
+            assert await anext(pieces) == b"a"
+            await runtime.sleep(6)
+            with pytest.raises(seawall.TimedOut):
+                await anext(pieces)
+            assert ended == [6]
+
+    runtime = VirtualRuntime()
+    runtime.run(main())

@@ -13,6 +13,9 @@ PAGES = {"light": "#ffffff", "dark": "#131416"}
 """The colours of the pages that the pictures stand on."""
 
 
+pytestmark = pytest.mark.timeout(300)  # whoever comes first has all of them drawn
+
+
 @pytest.fixture(scope="module")
 def pictures() -> ModuleType:
     """docs/pictures, which is no part of the package."""

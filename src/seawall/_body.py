@@ -216,7 +216,7 @@ class AsyncBodyMixin(Body):
         runtime: Any = self.call.runtime
         try:
             iterator = self._iterator
-            if end == "closed" and isinstance(iterator, types.AsyncGeneratorType) and not iterator.ag_running:
+            if isinstance(iterator, types.AsyncGeneratorType) and not iterator.ag_running:
                 try:  # left half-way it would be ended by the scheduler: later, elsewhere, and by trio with a warning
                     await runtime.hang_up(iterator)
                 finally:
