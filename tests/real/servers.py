@@ -176,6 +176,16 @@ class Server:
         with self._changed:
             self._changed.notify_all()
 
+    def forget(self) -> None:
+        """Begin anew: nothing was heard yet, on no connection. Those that there were must be over."""
+        with self._changed:
+            assert not self.open, self
+            self.heard.clear()
+            self.connections.clear()
+            self.peers.clear()
+            self.failures.clear()
+            del self._threads[1:]
+
     def wait_for(self, what: Callable[[], object]) -> None:
         """Block until something about this server holds."""
         with self._changed:

@@ -1,5 +1,6 @@
 """Each test body is lived through by a user of a bare client, then by one of a protected client, at one server."""
 
+import copy
 import importlib
 import importlib.util
 import logging
@@ -11,12 +12,12 @@ from inspect import iscoroutinefunction
 from typing import Any
 
 import pytest
-from real.conftest import Serve, nothing_leaks, plain_environment, serve, settled_heap, somebody, tls
+from real.conftest import nothing_leaks, plain_environment, serve, settled_heap, somebody, tls
 from real.modes import MODES, run
 from real.servers import Server
 
 from . import told
-from .differences import COLLECTED
+from .differences import COLLECTED, MEANT, Difference
 from .site import site
 from .user import Setting, User
 
@@ -29,6 +30,8 @@ DISTINCT = list({importlib.import_module(library): library for library in revers
 """Without httpx2 where httpx is an alias of it."""
 RUNTIMES = {mode.name: mode for mode in MODES}
 PROTECTIONS = ("client", "read ahead", "transport", "pool", "protect")
+Seen = tuple[dict[str, Any], list[Difference]]
+"""All that was to be seen of a test, and the differences in it that are meant."""
 LOGGERS = ("httpx", "httpcore", "httpx2", "httpcore2")
 
 
@@ -57,15 +60,25 @@ class Comparison:
     setting: Setting
     servers: list[Server]
 
-    def users(self) -> Iterator[User]:
-        for protection in ("bare", self.setting.protection):
-            yield User(Setting(self.setting.library, self.setting.mode, protection), *self.servers)
+    def user(self, protection: str) -> User:
+        return User(Setting(self.setting.library, self.setting.mode, protection), *self.servers)
+
+
+@pytest.fixture(scope="session")
+def sites() -> Iterator[list[Server]]:
+    """The web site, at two origins."""
+    with Server(site) as server, Server(site) as beside:
+        yield [server, beside]
 
 
 @pytest.fixture
-def user(request: pytest.FixtureRequest, serve: Serve) -> Comparison:
+def user(request: pytest.FixtureRequest, sites: list[Server]) -> Comparison:
     """A user of a client, seen to do the same with a bare client as with a protected one."""
-    return Comparison(request.param, [serve(site), serve(site)])
+    return Comparison(request.param, sites)
+
+
+BARE: dict[Any, Seen] = {}
+"""What users of bare clients have seen; it is the same for every protection that it is compared with."""
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -75,39 +88,55 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
         return None
     arguments = {name: pyfuncitem.funcargs[name] for name in pyfuncitem._fixtureinfo.argnames}
     comparison: Comparison = arguments["user"]
-    seen = []
-    for user in comparison.users():
-        arguments["user"] = user
-        if comparison.setting.protection == "read ahead":
-            user.expect("read ahead")
-        seen.append(live(pyfuncitem.obj(**arguments), user))
-    bare, protected = seen
-    found = told.difference(bare, protected)
-    assert found is None, f"{comparison.setting!r} differs from a bare client:\n{found}"
+    setting = comparison.setting
+
+    def lived(protection: str) -> Seen:
+        arguments["user"] = user = comparison.user(protection)
+        return live(pyfuncitem.obj(**arguments), user), user.expected
+
+    parameters = {name: value for name, value in pyfuncitem.callspec.params.items() if name != "user"}
+    if set(arguments) == {"user", *parameters}:  # no servers of its own, which are others each time
+        key = pyfuncitem.module, pyfuncitem.originalname, repr(parameters), setting.library, setting.mode
+        if key not in BARE:
+            BARE[key] = lived("bare")
+        bare = BARE[key]
+    else:
+        bare = lived("bare")
+    ahead = [MEANT["read ahead"]] if setting.protection == "read ahead" else []
+    found = told.difference(
+        *(comparable(seen, [*ahead, *expected]) for seen, expected in (bare, lived(setting.protection)))
+    )
+    assert found is None, f"{setting!r} differs from a bare client:\n{found}"
     return True
+
+
+def comparable(seen: dict[str, Any], expected: list[Difference]) -> dict[str, Any]:
+    """What was seen, without the differences that are meant."""
+    seen = copy.deepcopy(seen)
+    for difference in expected:
+        if difference.level is not None:
+            difference.level(seen)
+    return seen
 
 
 def live(scenario: Any, user: User) -> dict[str, Any]:
     """All that is to be seen of a test: by the user, by the server, and in the logs."""
     servers = [user.server, user.beside]
-    before = [len(server.connections) for server in servers]
     for server in servers:
-        server.heard.clear()
+        server.forget()
     with listening() as lines, warnings.catch_warnings():
         # the library leaves generators half-way when a stream is closed early; trio warns of each
         warnings.filterwarnings("ignore", r"Async generator '(http|transparency\.user\.User\.chunks)", ResourceWarning)
         run(scenario, RUNTIMES[user.setting.mode])
     seen: dict[str, Any] = {"notes": user.notes}
-    for server, known in zip(servers, before, strict=True):
+    for server in servers:
         server.wait_for(lambda server=server: server.open == 0)
+        assert not server.failures, server.failures
         seen[f"requests to {server.port}"] = [
-            (heard.connection - known, told.text(heard.raw.decode("latin-1"))) for heard in server.heard
+            (heard.connection, told.text(heard.raw.decode("latin-1"))) for heard in server.heard
         ]
-        seen[f"connections to {server.port}"] = len(server.connections) - known
+        seen[f"connections to {server.port}"] = len(server.connections)
     seen["log"] = lines
-    for expected in user.expected:
-        if expected.level is not None:
-            expected.level(seen)
     return seen
 
 
