@@ -84,7 +84,7 @@ class Body:
         """Give back every hold, the outermost first. Returns what is to be closed."""
         if end == "read":  # httpx ties response and body in a cycle: what hangs on it would stay for long
             self.stream = self._iterator = ENDED
-            self.call = ENDED
+            self.call = None
             self.deadline = INF
         elif end == "dropped":
             for hold in holds:

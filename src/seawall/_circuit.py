@@ -178,9 +178,8 @@ class CircuitState:
         if batch:
             self.failed_in_a_row = 0
             self._window.add_successes(list(map(ENDED, batch)))
-        pending = self.pending  # bodies mostly end in the order in which they came
-        ended = list(map(ENDED, pending.copy()))
-        for _ in range(ended.index(None) if None in ended else len(ended)):
+        pending = self.pending
+        while pending and pending[0].ended is not None:  # bodies mostly end in the order in which they came
             pending.popleft()
 
     def abandon(self, admission: Admission) -> None:

@@ -168,10 +168,16 @@ def _awaited(leaf: Callable[[Call], Any]) -> Next:
 def _around(policy: Policy[S], state: S, next: Next) -> Next:
     handle = policy.handle
 
-    async def bound(call: Call) -> Any:
-        return await handle(call, state, next)
+    def bound(call: Call) -> Awaitable[Any]:
+        steps: Any = handle(call, state, next)
+        return steps if type(steps) is CoroutineType else _steps(steps)
 
     return bound
+
+
+async def _steps(awaitable: Awaitable[Any]) -> Any:
+    """As a coroutine, which is told from a response, what a `handle` that is no coroutine function gives."""
+    return await awaitable
 
 
 class Chain:
