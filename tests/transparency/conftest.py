@@ -112,10 +112,11 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
 
 def comparable(seen: dict[str, Any], expected: list[Difference]) -> dict[str, Any]:
     """What was seen, without the differences that are meant."""
-    seen = copy.deepcopy(seen)
-    for difference in expected:
-        if difference.level is not None:
-            difference.level(seen)
+    levels = [difference.level for difference in expected if difference.level is not None]
+    if levels:
+        seen = copy.deepcopy(seen)
+    for level in levels:
+        level(seen)
     return seen
 
 

@@ -142,6 +142,8 @@ def cookies(jar: CookieJar) -> list[Any]:
 
 def difference(bare: Any, protected: Any, where: str = "") -> str | None:
     """The first difference between two pieces of plain data, and where it is; None if there is none."""
+    if bare == protected:  # as nearly always
+        return None
     if isinstance(bare, dict) and isinstance(protected, dict):
         for name in {**bare, **protected}:
             found = difference(bare.get(name), protected.get(name), f"{where}[{name!r}]")
