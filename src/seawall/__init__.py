@@ -11,7 +11,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 from ._breaker import Circuit
-from ._call import Attempt, Call, Report, report
+from ._call import Call, report
 from ._endpoints import Endpoints
 from ._errors import (
     CircuitOpen,
@@ -23,7 +23,6 @@ from ._errors import (
     TimedOut,
     WaitTooLong,
 )
-from ._events import CallEnded, CallRejected, CircuitChanged, Event, GaveUp, Paused, RetryScheduled
 from ._options import options
 from ._policy import Next, Policy
 from ._stack import Stack, standard
@@ -40,6 +39,7 @@ from .policies.timeout import Timeout
 if TYPE_CHECKING:
     from . import httpx as httpx
     from . import httpx2 as httpx2
+    from ._events import Attempt, CallEnded, CallRejected, CircuitChanged, Event, GaveUp, Paused, Report, RetryScheduled
     from ._protect import protect as protect
     from ._protect import unprotect as unprotect
 
@@ -84,17 +84,22 @@ __all__ = [
     "standard",
 ]
 
-for _name in __all__:  # tracebacks and documentation show the public names
-    if isinstance(_thing := globals()[_name], type) or hasattr(_thing, "__code__"):
+for _thing in [globals().get(_name) for _name in __all__]:  # tracebacks and documentation show the public names
+    if isinstance(_thing, type) or hasattr(_thing, "__code__"):
         _thing.__module__ = __name__
-del _name, _thing
+del _thing
 
 if not TYPE_CHECKING:  # type checkers know the names, and so find the misspelt ones
 
     def __getattr__(name: str) -> Any:
-        """What sends requests, imported, with its HTTP library, when it is asked for."""
+        """What is imported when it is asked for: what sends requests, with its HTTP library, and the records."""
         if name in ("httpx", "httpx2"):
             return importlib.import_module(f".{name}", __name__)
         if name in ("protect", "unprotect"):
             return getattr(importlib.import_module("._protect", __name__), name)
+        if name in __all__:
+            return getattr(importlib.import_module("._events", __name__), name)
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+    def __dir__() -> list[str]:
+        return sorted({*globals(), *__all__})

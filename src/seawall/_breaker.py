@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal, NoReturn
 
 import pybreaker
 
-from ._events import logger
+from ._listeners import logger
 
 if TYPE_CHECKING:
     from ._circuit import CircuitState

@@ -8,17 +8,16 @@ that an auth flow makes anew, such as one for a token, has nothing of it: the cl
 
 from collections.abc import Hashable
 from contextvars import ContextVar
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 from ._errors import Rejected, TimedOut
-from ._events import CallRejected, Event, notify
+from ._listeners import notify
 from ._options import Options
-from ._values import Value
 from .runtime import Runtime, Waiter
 
 if TYPE_CHECKING:
     from ._body import Hold
+    from ._events import Event, Report
     from ._policy import Chain
 
 INF = float("inf")
@@ -64,49 +63,6 @@ class Guard(Protocol):
     def check(self, call: "Call") -> None: ...
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
-class Attempt(Value):
-    """One try at sending the request. All times in seconds."""
-
-    number: int
-    """From 1."""
-    started: float
-    """When it was sent, after the start of the call."""
-    elapsed: float
-    """From send to response headers, or to the error. Attempts that were cancelled are not listed."""
-    status: int | None
-    """Of its answer; None without one."""
-    error: Exception | None
-    """What it raised, if it did."""
-    waited: float
-    """The backoff before it."""
-    retry_after: float | None
-    """What the server asked for in its answer."""
-    hedged: bool
-    """Whether it ran beside another attempt. No policy does that yet."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
-class Report(Value):
-    """What Seawall did for one call. All times in seconds."""
-
-    endpoint: str | None
-    """The pattern of the endpoint that handled it, `"*"` for the default one."""
-    key: Hashable
-    """The origin it was sent to."""
-    attempts: tuple[Attempt, ...]
-    """Those that were sent, in order, of every redirect and authentication hop."""
-    queued: float
-    """Time in waiting lines: for a slot, or for a connection."""
-    throttled: float
-    """Time waiting for a throttle."""
-    elapsed: float
-    """From the start of the call to its answer."""
-    gave_up: str | None
-    """Why a failure was not retried: "attempts", "budget", "deadline", "method", "body", "retry-after" or
-    "stop"; None where the answer needed no retry."""
-
-
 class Trail:
     """What one call leaves behind, over all its attempts and hops.
 
@@ -149,7 +105,9 @@ class Trail:
             at, _, status, _, waited, _ = self.attempts[-1]
             self.attempts[-1] = (at, now, status, error, waited, asked)
 
-    def report(self) -> Report:
+    def report(self) -> "Report":
+        from ._events import Attempt, Report
+
         attempts = tuple(
             Attempt(
                 number=number,
@@ -174,7 +132,7 @@ class Trail:
         )
 
 
-def report(outcome: Any) -> Report:
+def report(outcome: Any) -> "Report":
     """What Seawall did for the call that ended in this response or exception.
 
         response = client.get(url)
@@ -296,6 +254,8 @@ class Call:
         error.retry_after = retry_after
         error.request = self.request  # type: ignore[attr-defined]  # httpx's attribute, by inheritance
         if self.chain.listeners:
+            from ._events import CallRejected
+
             self.emit(
                 CallRejected(endpoint=self.endpoint, key=error.key, reason=kind.__name__, retry_after=retry_after)
             )
@@ -308,7 +268,7 @@ class Call:
         error.request = self.request  # type: ignore[attr-defined]
         return error
 
-    def emit(self, event: Event) -> None:
+    def emit(self, event: "Event") -> None:
         """Tell the client's listeners."""
         notify(self.chain.listeners, event)
 

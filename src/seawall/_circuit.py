@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from ._admission import ENDED, GENERATION, SETTLED, Admission, Generation, Verdict
 from ._call import INF, Call
 from ._errors import CircuitOpen, Rejected
-from ._events import CircuitChanged, Listener, logger, notify
+from ._listeners import Listener, logger, notify
 from ._window import Window
 from .runtime import Waiter
 
@@ -327,7 +327,10 @@ class CircuitState:
             self.circuit.breaker.tell(old, new)
         told = self._listeners.copy()  # several transports may share one listener, which may be a bound method
         once = [listener for place, listener in enumerate(told) if listener not in told[:place]]
-        notify(once, CircuitChanged(endpoint=None, key=self.label, old=old, new=new))
+        if once:
+            from ._events import CircuitChanged
+
+            notify(once, CircuitChanged(endpoint=None, key=self.label, old=old, new=new))
 
     # -- state
 

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any, Self
 from . import _check
 from ._call import INF, begin, end
 from ._endpoints import Endpoints
-from ._events import Listener
 from ._family import Member
+from ._listeners import Listener
 from ._pools import Connections
 from ._proxies import environment_proxies
 from ._stack import Stack

@@ -9,7 +9,6 @@ from ._call import INF
 from ._family import Member
 from ._pool import Shards
 from ._stack import EMPTY
-from ._streams import Streams
 from ._transport import Core, current
 from .runtime.threads import THREADS
 
@@ -62,8 +61,11 @@ class Connections(Member):
         }
         transport = library.HTTPTransport if self.driver == "sync" else library.AsyncHTTPTransport
         transport(**options)  # what it refuses is refused now, not at the first request
-        # sync requests do not share connections: a deadline there is kept by cutting one
-        kind = Streams if http2 and self.driver == "async" else Shards
+        kind = Shards
+        if http2 and self.driver == "async":  # sync requests do not share connections: a deadline there cuts one
+            from ._streams import Streams
+
+            kind = Streams
         self.shards = kind(
             lambda: transport(**options),
             INF if max_connections is None else max_connections,

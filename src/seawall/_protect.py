@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 from . import _check, _clients
 from ._call import begin, end
-from ._events import Listener
+from ._listeners import Listener
 from ._state import State
 from ._transport import Policies, current
 from .runtime.threads import THREADS

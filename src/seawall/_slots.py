@@ -18,7 +18,7 @@ from typing import Any
 from ._body import End
 from ._call import INF, Call
 from ._errors import QueueFull, WaitTooLong
-from ._events import Listener
+from ._listeners import Listener
 from ._queue import AGEING, Queue, Ticket
 
 

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from . import _check
 from ._call import INF
 from ._errors import StackError
-from ._events import logger
+from ._listeners import logger
 from ._policy import Policy
 from .policies.circuit_breaker import CircuitBreaker
 from .policies.concurrency_limit import ConcurrencyLimit

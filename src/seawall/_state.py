@@ -19,8 +19,8 @@ from . import _check
 from ._breaker import Circuit
 from ._circuit import CircuitState
 from ._errors import StackError
-from ._events import Listener
 from ._fork import tell_of_forks
+from ._listeners import Listener
 from ._policy import Chain, Policy, label
 
 LOOKS = 4

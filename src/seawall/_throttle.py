@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 from ._call import INF, Call
 from ._errors import Expired, WaitTooLong
-from ._events import Listener
 from ._headers import mentions_quota, quota, retry_after
+from ._listeners import Listener
 from ._queue import AGEING, Queue, Ticket
 from ._rate import RECENT, STARTED, Engine, Lease, Pace, StrictWindow, Unlimited
 from ._slots import Slots

@@ -9,7 +9,7 @@ from . import _check, _leaf
 from ._call import INF, MARK, SENDING, Call, Trail
 from ._endpoints import Endpoint, Endpoints
 from ._errors import StackError
-from ._events import CallEnded, Listener
+from ._listeners import Listener
 from ._options import CONTEXT, effective
 from ._policy import Chain, bind
 from ._pool import Shards
@@ -140,6 +140,8 @@ class Core:
                 self._tell(call, None, type(error).__name__)
 
     def _tell(self, call: Call, status: int | None, error: str | None) -> None:
+        from ._events import CallEnded
+
         report = call.trail.report()
         call.emit(CallEnded(endpoint=call.endpoint, key=call.key, report=report, status=status, error=error))
 

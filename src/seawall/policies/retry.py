@@ -14,8 +14,8 @@ import tenacity
 from .. import _check
 from .._call import INF, Call
 from .._errors import Rejected
-from .._events import GaveUp, RetryScheduled, logger
 from .._headers import handed_over, retry_after
+from .._listeners import logger
 from .._policy import Key, Methods, Repeater
 from .._values import Value
 from ..backoff import THROTTLED, full_jitter
@@ -333,6 +333,8 @@ class Retry(Value, Repeater[BudgetState]):
         failure = status if error is None else type(error).__name__  # what an error says may quote a header
         logger.debug("attempt %d at %s failed (%s); next in %.3g s", failed, call.key, failure, wait)
         if call.chain.listeners:
+            from .._events import RetryScheduled
+
             call.emit(
                 RetryScheduled(
                     endpoint=call.endpoint, key=call.key, attempt=failed, wait=wait,
@@ -358,6 +360,8 @@ class Retry(Value, Repeater[BudgetState]):
         level = logger.warning if reason == "budget" else logger.debug
         level("gave up on %s after attempt %d: %s", call.key, number, reason)
         if call.chain.listeners:
+            from .._events import GaveUp
+
             call.emit(GaveUp(endpoint=call.endpoint, key=call.key, attempt=number, reason=reason))
         if error is not None:
             error.add_note(f"seawall: not retried after attempt {number} of at most {self.attempts}: {reason}")

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any, Literal, TypeGuard
 from .. import _check
 from .._call import Call
 from .._errors import OptionError
-from .._events import Paused
 from .._policy import Gate, Key
 from .._rate import LeakyBucket, SlidingWindow, StrictWindow, Unlimited
 from .._throttle import LimiterState, ThrottleState, line_up, wake
@@ -122,6 +121,8 @@ class Throttle(Value, Gate[Any]):
         seconds = state.heed(call.runtime.now(), response.headers, response.status_code)
         state._drain()
         if seconds is not None and call.chain.listeners:
+            from .._events import Paused
+
             call.emit(Paused(endpoint=call.endpoint, key=state.key, seconds=seconds))
 
     def failed(self, call: Call, state: ThrottleState, error: BaseException) -> None:

@@ -14,7 +14,7 @@ from types import CoroutineType
 from typing import Any
 
 from .._errors import Expired
-from .._events import logger
+from .._listeners import logger
 
 INF = float("inf")
 CLOSING = 2.0

@@ -18,8 +18,8 @@ from collections.abc import Awaitable, Hashable
 from typing import Any, TypeVar
 
 from .._errors import Expired
-from .._events import logger
 from .._fork import tell_of_forks
+from .._listeners import logger
 
 T = TypeVar("T")
 INF = float("inf")
