@@ -308,6 +308,19 @@ def test_a_call_counts_until_it_is_nine_tenths_of_a_window_old() -> None:
         assert window.calls == 19 - second
 
 
+def test_what_failed_or_was_slow_in_one_tenth_is_forgotten_together() -> None:
+    """However many there were, none counts once their tenth has left the window."""
+    window = Window(10.0)
+    for _ in range(3):
+        window.add(0.5, True, False)
+        window.add(0.5, False, True)
+    for now in (0.5, 5.0, 9.9):
+        window.advance(now)
+        assert (window.calls, window.failures, window.slow) == (6, 3, 3)
+    window.advance(10.0)
+    assert (window.calls, window.failures, window.slow) == (0, 0, 0)
+
+
 def test_a_window_turns_once_in_each_of_its_tenths() -> None:
     """Between that to count a success is to add one."""
 

@@ -310,3 +310,56 @@ def test_a_strict_window_of_fractions_becomes_idle_again():
     for cost in costs:
         engine.land(0.0, cost)
     assert engine.idle(2.0)
+
+
+# -- starts that are granted in advance
+
+granted = st.lists(
+    st.tuples(
+        st.integers(0, 192),  # 64ths of a second pass before; where a billionth decides is another test's
+        st.booleans(),  # one tries by itself
+        st.integers(0, 6),  # are asked for
+        st.lists(st.integers(0, 26), max_size=6),  # are used, so many 64ths apart
+    ),
+    max_size=30,
+)
+
+
+@pytest.mark.parametrize(
+    "kind", [SlidingWindow, lambda rate, per: LeakyBucket(rate, per, rate)], ids=["window", "bucket"]
+)
+@given(rounds=granted, rate=st.integers(1, 9), per=st.sampled_from([0.5, 1.0, 4.0]))
+def test_a_start_granted_in_advance_counts_like_any_other(kind: Any, rounds: Any, rate: int, per: float):
+    """Leases that were used are starts at the times of their use, and those that were not have never been."""
+    leased, plain, now = kind(rate, per), kind(rate, per), 1000.0
+    for passed, another, most, gaps in rounds:
+        now += passed / 64
+        if another:
+            assert leased.try_take(now, 1) == plain.try_take(now, 1)
+        for cost in {1, rate}:
+            assert leased.ready_at(now, cost) == pytest.approx(plain.ready_at(now, cost), abs=SLACK)
+        assert leased.tokens(now) == pytest.approx(plain.tokens(now))
+        leases = leased.grant(now, most)
+        assert len(leases) == min(most, int(plain.tokens(now) + SLACK))
+        times = []
+        for gap in gaps[: len(leases)]:
+            now += gap / 64
+            times.append(now)
+            leases.pop()[0] = now
+            plain.take(now, 1)
+        leased.settle(times, len(leases))
+    assert leased.idle(now) == plain.idle(now)
+    assert leased.idle(now + 50 * per)
+
+
+def test_starts_granted_in_advance_are_stamps_that_there_may_be(monkeypatch: pytest.MonkeyPatch):
+    """Where starts cost less than one, no more are granted than there are stamps for."""
+    monkeypatch.setattr(_rate, "STAMPS", 5)
+    window = SlidingWindow(5, 1.0)
+    for now in (0.0, 0.1, 0.2):
+        window.take(now, 0.5)
+    assert len(window.grant(0.3, 32)) == 2
+    window.settle([], 2)
+    for now in (0.4, 0.5):
+        window.take(now, 0.5)
+    assert window.grant(0.6, 32) == []

@@ -363,3 +363,14 @@ def test_an_async_limiter_that_the_server_paused_is_kept() -> None:
     assert state.idle(60.0)
     assert state.line.try_enter()
     assert not state.idle(60.0)
+
+
+def test_a_strict_start_that_a_collector_ended_counts_from_then() -> None:
+    """A call thrown away while it was in the air holds its place for a period from there, not for ever."""
+    throttle = Throttle(1, per=10, strict=True)
+    state, runtime = throttle.new_state(), VirtualRuntime(start=5.0)
+    call: Any = SimpleNamespace(runtime=runtime, options=Options(cost=1))
+    assert state.try_start(2.0, 1)
+    throttle.failed(call, state, GeneratorExit())
+    assert not state.try_start(14.9, 1)
+    assert state.try_start(15.0, 1)
