@@ -62,7 +62,7 @@ def gates(*policies: Policy[Any]) -> Any:
         (ConcurrencyLimit(1, name="a"), ConcurrencyLimit(1, name="b")),
         (ConcurrencyLimit(1), Gate()),
     ],
-    ids=lambda policies: ", ".join(map(repr, policies)),
+    ids=["slow calls", "release at headers", "strict", "two of a kind", "foreign"],
 )
 def test_gates_that_must_be_asked_are(policies: Any) -> None:
     """What a setting, a second one of its kind or a foreign gate needs to be asked for each time, is."""
