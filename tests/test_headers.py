@@ -113,6 +113,7 @@ def test_dates_and_seconds_mean_the_same(seconds: int, now: datetime) -> None:
             Quota(0, 3, 9),
         ),
         ({"ratelimit": '"burst";r=50;t=3, "daily";r=0;t=80000'}, Quota(0, 80000)),
+        ({"ratelimit": '"default";r=50;t=30', "ratelimit_policy": '"default";w=60'}, Quota(50, 30)),
         # the older single field, and the older separate ones
         ({"ratelimit": "limit=100, remaining=50, reset=5"}, Quota(50, 5, 100)),
         ({"ratelimit_limit": "100", "ratelimit_remaining": "50", "ratelimit_reset": "5"}, Quota(50, 5, 100)),
@@ -139,6 +140,17 @@ def test_dates_and_seconds_mean_the_same(seconds: int, now: datetime) -> None:
             },
             Quota(0, 360.5, 150000),
         ),
+        (
+            {
+                "x_ratelimit_remaining_tokens": "0",
+                "x_ratelimit_reset_tokens": "6s",
+                "x_ratelimit_remaining_requests": "59",
+                "x_ratelimit_reset_requests": "1s",
+                "x_ratelimit_remaining": "7",
+                "x_ratelimit_reset": "2",
+            },
+            Quota(0, 6),
+        ),
         ({"x_ratelimit_remaining_requests": "0", "x_ratelimit_reset_requests": "1h2m3s"}, Quota(0, 3723)),
         ({"x_ratelimit_remaining_requests": "0", "x_ratelimit_reset_requests": "250ms"}, Quota(0, 0.25)),
         # Anthropic: RFC 3339
@@ -150,6 +162,16 @@ def test_dates_and_seconds_mean_the_same(seconds: int, now: datetime) -> None:
                 "date": DATE,
             },
             Quota(0, 10, 50),
+        ),
+        (
+            {
+                "anthropic_ratelimit_tokens_remaining": "0",
+                "anthropic_ratelimit_tokens_reset": "2026-10-21T07:28:10Z",
+                "anthropic_ratelimit_requests_remaining": "49",
+                "anthropic_ratelimit_requests_reset": "2026-10-21T07:28:01Z",
+                "date": DATE,
+            },
+            Quota(0, 10),
         ),
     ],
 )  # fmt: skip
@@ -176,6 +198,8 @@ def test_every_common_dialect_is_read(fields: dict[str, str], expected: Quota) -
         {"ratelimit": '"default";r=-1;t=30'},
         {"ratelimit": '"default";r=1;t=soon'},
         {"ratelimit": '"default";r=1'},
+        {"ratelimit": "remaining=5"},
+        {"ratelimit": "limit=9, reset=5"},
         {"ratelimit": ";;;===,,,"},
         {"ratelimit_policy": '"default";q=100;w=60'},
     ],
@@ -258,5 +282,6 @@ def test_of_several_quotas_the_one_with_the_smallest_share_left_counts() -> None
         return tightest.remaining, tightest.reset
 
     assert found('"hour";q=1000, "second";q=10', '"second";r=5;t=1, "hour";r=20;t=900') == (20, 900)
+    assert found('"hour";q=20, "second";q=100', '"hour";r=10;t=900, "second";r=10;t=1') == (10, 1)
     assert found('"second";q=10, "hour";q=1000', '"second";r=1;t=1, "hour";r=100;t=900') == (100, 900)
     assert found('"hour";q=1000', '"other";r=3;t=5, "hour";r=500;t=900') == (500, 900)

@@ -233,3 +233,19 @@ def test_what_is_ahead_of_the_last_one_is_known_without_a_look_at_the_line() -> 
         queue._flows = line
         for ticket in tickets:
             queue.discard(ticket)
+
+
+def test_a_slot_put_back_while_a_call_lines_up_is_given_to_it() -> None:
+    """Another thread that saw no line puts its slot with the free ones: who lines up looks there once more."""
+    slots = Slots(1)
+    assert slots.try_enter()
+
+    class Racing(Queue):
+        def push(self, ticket: Ticket) -> None:
+            super().push(ticket)
+            slots.free.append(None)
+
+    slots._queue = Racing()
+    waiting = in_line(slots)
+    assert (slots.in_use, slots.waiting, slots.free) == (1, 0, [])
+    enters(waiting)
