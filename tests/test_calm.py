@@ -70,6 +70,14 @@ def test_gates_that_must_be_asked_are(policies: Any) -> None:
     assert calm(gates(*policies), marked, None, marked) is marked  # type: ignore[arg-type]
 
 
+def test_gates_that_need_not_be_asked_are_not() -> None:
+    """Those of the standard stack pass calm calls in one go."""
+    marked = object()
+    policies = CircuitBreaker(), ConcurrencyLimit(1), Throttle(1)
+    for passed in [*((policy,) for policy in policies), policies]:
+        assert calm(gates(*passed), marked, None, marked) is not marked  # type: ignore[arg-type]
+
+
 def test_a_call_that_is_not_calm_has_taken_nothing() -> None:
     """A rate without room gives back the slot that was taken before it; a cost of its own is not calm at all."""
     limit, throttle = ConcurrencyLimit(1), Throttle(1, per=10)

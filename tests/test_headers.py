@@ -9,7 +9,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from seawall._headers import Quota, quota, retry_after
+from seawall._headers import Quota, mentions_quota, quota, retry_after
 
 NOW = datetime(2026, 10, 21, 7, 28, 0, tzinfo=UTC)
 DATE = format_datetime(NOW, usegmt=True)
@@ -213,6 +213,13 @@ def test_what_makes_no_sense_is_no_quota(fields: dict[str, str]) -> None:
 def test_a_limit_of_nothing_divides_nothing() -> None:
     """A limit of 0 is no share to reckon with, and no error."""
     assert quota(headers(ratelimit="limit=0, remaining=0, reset=5")) is not None
+
+
+@pytest.mark.parametrize("name", ["ratelimit", "RateLimit-Policy", "X-RATELIMIT-RESET", "x-rate-limit-limit"])
+def test_names_that_may_speak_of_a_quota_are_told_in_any_case(name: str) -> None:
+    """However a server writes them; without such a name no header is read."""
+    assert mentions_quota(httpx.Headers([("Date", DATE), (name, "1")]))
+    assert not mentions_quota(httpx.Headers([("Date", DATE), ("X-Limes", "1")]))
 
 
 # -- fuzz

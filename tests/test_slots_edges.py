@@ -249,3 +249,20 @@ def test_a_slot_put_back_while_a_call_lines_up_is_given_to_it() -> None:
     waiting = in_line(slots)
     assert (slots.in_use, slots.waiting, slots.free) == (1, 0, [])
     enters(waiting)
+
+
+@pytest.mark.parametrize("gone", [False, True], ids=["still free", "taken by another"])
+def test_who_lines_up_while_a_slot_is_put_back_is_given_it_if_it_is_still_free(gone: bool) -> None:
+    """A thread that puts a slot back looks at the line once more; what others took meanwhile it cannot hand on."""
+    slots, ticket = Slots(1), Ticket(Waiter(), 0.0)
+    assert slots.try_enter()
+
+    class Racing(list[None]):
+        def append(self, slot: None) -> None:
+            if not gone:
+                super().append(slot)
+            slots._queue.push(ticket)
+
+    slots.free = Racing()
+    slots.release()
+    assert (ticket.state, ticket.waiter.woken, slots.free) == (("waiting" if gone else "granted"), not gone, [])

@@ -374,3 +374,25 @@ def test_a_strict_start_that_a_collector_ended_counts_from_then() -> None:
     throttle.failed(call, state, GeneratorExit())
     assert not state.try_start(14.9, 1)
     assert state.try_start(15.0, 1)
+
+
+def test_a_start_that_is_yet_to_tell_when_it_was_counts_from_the_look() -> None:
+    """Who took a start that was granted in advance, and was interrupted before telling when, has started."""
+    state = ThrottleState(SlidingWindow(3, 10.0))
+    assert state.try_start(1.0, 1)  # with which the other two are granted in advance
+    state.leases.pop()
+    assert state.snapshot()["tokens"] == 1
+    assert state.try_start(2.0, 1)
+    assert not state.try_start(10.9, 1)
+    assert [state.try_start(11.0, 1) for _ in range(3)] == [True, True, False]
+
+
+def test_a_collector_that_ends_the_head_of_the_line_wakes_the_next() -> None:
+    """Whoever waited behind a call that was thrown away may start sooner."""
+    state = ThrottleState(SlidingWindow(1, 1.0))
+    assert state.try_start(0.0, 1)
+    behind = Waiter()
+    head, _ = in_line(state, Waiter(), behind)
+    state.abandon(head)
+    assert behind.woken
+    assert state.snapshot()["waiting"] == 1
