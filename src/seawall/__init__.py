@@ -97,8 +97,9 @@ if not TYPE_CHECKING:  # type checkers know the names, and so find the misspelt 
             return importlib.import_module(f".{name}", __name__)
         if name in ("protect", "unprotect"):
             return getattr(importlib.import_module("._protect", __name__), name)
-        if name in __all__:
-            return getattr(importlib.import_module("._events", __name__), name)
+        if name in __all__:  # and kept: a listener may ask for them with every event
+            record = globals()[name] = getattr(importlib.import_module("._events", __name__), name)
+            return record
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
     def __dir__() -> list[str]:

@@ -111,7 +111,6 @@ class CallEnded(Event):
     error: str | None
 
 
-RECORDS = (Attempt, Report, Event, RetryScheduled, GaveUp, CallRejected, Paused, CircuitChanged, CallEnded)
-for _record in RECORDS:  # they show the name by which they are public
-    _record.__module__ = __package__
+for _record in (Attempt, Report, Event, RetryScheduled, GaveUp, CallRejected, Paused, CircuitChanged, CallEnded):
+    _record.__module__ = __package__  # they show the name by which they are public
 del _record
