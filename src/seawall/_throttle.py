@@ -219,7 +219,8 @@ class ThrottleState:
     def snapshot(self) -> dict[str, Any]:
         """Plain data: calls in line, the end of a pause, and what could have started when a call last asked."""
         with self._lock:
-            self._recall(self.asked)
+            if self.engine.most < INF:  # without a rate nothing is counted, and leases may stay where they are
+                self._recall(self.asked)
             paused, tokens = self.pace.paused_until, self.engine.tokens(self.asked)
         return {
             "waiting": self._queue.waiting,

@@ -61,6 +61,7 @@ class _Deadline(Timer):
 
     def _reached(self) -> None:
         assert self.task is not None
+        self.task._runtime.passed(self)
         self.task.interrupt(_Reached(self))
 
     def cancel(self) -> None:
@@ -118,11 +119,11 @@ class Task(Generic[T]):
     def step(self) -> None:
         """Run to the next suspension."""
         self.steps += 1
-        throw, self._throw = self._throw, None
         try:
-            if throw is None:
+            if self._throw is None:
                 park = self._context.run(self._coro.send, None)
             else:
+                throw, self._throw = self._throw, None
                 park = self._context.run(self._coro.throw, throw)
         except StopIteration as done:
             self._end(done.value, None)
@@ -200,6 +201,9 @@ class VirtualRuntime(Awaiting):
         self._coin = Random(seed)
         self._ready: deque[Task[Any]] = deque()
         self._timers: list[tuple[float, int, Timer]] = []
+        # Deadlines that come in order, of which only the first is among the timers: nearly all of them are cancelled,
+        # long before, and would make a heap of thousands.
+        self._deadlines: deque[tuple[float, int, _Deadline]] = deque()
         self._order = itertools.count()
         self._alive: dict[Task[Any], None] = {}
         self._current: Task[Any] | None = None
@@ -305,7 +309,13 @@ class VirtualRuntime(Awaiting):
             return await resume(steps, suspended)
         assert self._current is not None, "only a task of this runtime awaits here"
         timer = _Deadline(self._current)
-        heapq.heappush(self._timers, (max(deadline, self._now), next(self._order), timer))
+        entry, line = (max(deadline, self._now), next(self._order), timer), self._deadlines
+        if line and entry > line[-1]:
+            line.append(entry)
+        else:
+            heapq.heappush(self._timers, entry)
+            if not line:
+                line.append(entry)
         try:
             return await resume(steps, suspended)
         except _Reached as reached:
@@ -314,6 +324,7 @@ class VirtualRuntime(Awaiting):
             raise Expired from None
         finally:
             timer.cancel()
+            self.passed(timer)
 
     # -- the scheduler
 
@@ -323,6 +334,16 @@ class VirtualRuntime(Awaiting):
         if task is not None and task._park is park:
             task._park = None
             self._ready.append(task)
+
+    def passed(self, deadline: _Deadline) -> None:
+        """A deadline is over: if it was the first in line, the next takes its place among the timers."""
+        line = self._deadlines
+        if line and line[0][2] is deadline:
+            line.popleft()
+            while line and line[0][2].callback is None:
+                line.popleft()
+            if line:
+                heapq.heappush(self._timers, line[0])
 
     def ended(self, task: Task[Any]) -> None:
         """A task is over."""

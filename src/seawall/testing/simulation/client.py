@@ -4,6 +4,7 @@ What it runs is `seawall.httpx.AsyncTransport`, with requests and responses of h
 around it is left out, which knows nothing of policies and costs three times as much as all of the rest.
 """
 
+import functools
 import types
 from collections.abc import Callable, Generator
 from typing import Any
@@ -19,6 +20,39 @@ from .traffic import Traffic
 
 LENGTH = httpx.Headers({"content-length": "0"})
 NOTHING = httpx.ByteStream(b"")
+
+
+class Parts:
+    """A request or response of httpx, made of parts that need no looking at any more. Its headers few ever ask for."""
+
+    given: httpx.Headers
+
+    @functools.cached_property
+    def headers(self) -> httpx.Headers:
+        return httpx.Headers(self.given)
+
+
+class Request(Parts, httpx.Request):
+    stream = NOTHING
+
+    def __init__(self, method: str, url: httpx.URL, headers: httpx.Headers, extensions: dict[str, Any]) -> None:
+        self.method = method
+        self.url = url
+        self.given = headers
+        self.extensions = extensions
+
+
+class Response(Parts, httpx.Response):
+    def __init__(self, status: int, headers: httpx.Headers) -> None:
+        self.status_code = status
+        self.given = headers
+        self.extensions = {}
+        self.history = []
+
+
+for name, value in vars(httpx.Response(200, stream=NOTHING)).items():
+    if name not in vars(Response(200, LENGTH)) and name != "headers":
+        setattr(Response, name, value)
 
 
 class Wire(httpx.AsyncBaseTransport):
@@ -43,18 +77,7 @@ class Wire(httpx.AsyncBaseTransport):
         if isinstance(answer, str):
             raise getattr(httpx, answer)(f"simulated {answer}", request=request)
         assert answer is not None
-        return httpx.Response(answer, headers={**LENGTH, **headers} if headers else LENGTH, stream=NOTHING)
-
-
-class Request(httpx.Request):
-    """A request of httpx, made of parts that need no looking at any more."""
-
-    def __init__(self, method: str, url: httpx.URL, headers: httpx.Headers, extensions: dict[str, Any]) -> None:
-        self.method = method
-        self.url = url
-        self.headers = headers
-        self.extensions = extensions
-        self.stream = NOTHING
+        return Response(answer, httpx.Headers({**LENGTH, **headers}) if headers else LENGTH)
 
 
 class Client:
@@ -78,4 +101,4 @@ class Client:
         extensions: dict[str, Any] = {"visit": visit}
         if self._options:
             extensions["seawall"] = self._options
-        return Request(self._method, self._url, httpx.Headers(self._headers), extensions)
+        return Request(self._method, self._url, self._headers, extensions)

@@ -39,7 +39,17 @@ class Job(Park):
 
     def callback(self) -> None:
         """As a timer: its service is over."""
-        self.replica.served(self)
+        if self.state != "served":  # dropped meanwhile
+            return
+        self.state = "done"
+        replica = self.replica
+        if not self.gone:
+            self.answer = 200
+            world, tally = replica.world, replica.tally
+            tally.round_trips[-1] += world._now - self.arrived
+            tally.answers[-1] += 1
+            world.resume(self)
+        replica.finish(self, self.service)
 
 
 class Replica:
@@ -94,22 +104,18 @@ class Replica:
         if job.state == "waiting":
             self.waiting -= 1
         elif job.state == "served":
-            self._finish(job, self.world.now() - job.begun)
+            self.finish(job, self.world.now() - job.begun)
         job.state = "dropped"
 
-    def served(self, job: Job) -> None:
-        """A job's service is over."""
-        if job.state != "served":  # dropped meanwhile
-            return
-        job.state = "done"
-        if not job.gone:
-            job.answer = 200
-            now = self.world._now
-            tally = self.tally
-            tally.round_trips[-1] += now - job.arrived
-            tally.answers[-1] += 1
-            self.world.resume(job)
-        self._finish(job, job.service)
+    def finish(self, job: Job, service: float) -> None:
+        """A slot is done with a job, which took so many seconds of it."""
+        now = self.world._now
+        self._worked += self.busy * (now - self._since)
+        self._since = now
+        self.busy -= 1
+        (self.tally.wasted if job.gone else self.tally.useful)[-1] += service
+        if self.line:
+            self._refill()
 
     def resize(self, slots: float) -> None:
         """Another number of slots. What is being served stays."""
@@ -128,14 +134,6 @@ class Replica:
         self.busy += 1
         job.service = job.service * self.slowdown + self.per_concurrent * self.busy
         heapq.heappush(world._timers, (now + job.service, next(world._order), job))  # type: ignore[misc]
-
-    def _finish(self, job: Job, service: float) -> None:
-        now = self.world._now
-        self._worked += self.busy * (now - self._since)
-        self._since = now
-        self.busy -= 1
-        (self.tally.wasted if job.gone else self.tally.useful)[-1] += service
-        self._refill()
 
     def _refill(self) -> None:
         line = self.line
