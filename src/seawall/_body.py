@@ -16,6 +16,7 @@ wrong way by the class of the stream.
 import types
 import warnings
 from collections.abc import AsyncIterator, Iterator
+from types import CoroutineType
 from typing import Any, Literal, Protocol
 
 from ._call import INF, Call
@@ -34,6 +35,14 @@ OVER = _nothing()
 """Awaits to nothing at once: a generator that has ended, which costs less than any object with an `__await__`."""
 for _ in OVER:
     pass
+
+
+async def _never() -> AsyncIterator[None]:
+    yield
+
+
+STEPPED = {CoroutineType, type(anext(_never()))}
+"""What can be stepped as it is, nearly always: to ask for the type is cheaper than to ask for a method."""
 
 
 class Ended:
@@ -156,7 +165,7 @@ class AsyncBodyMixin(Body):
             if runtime.now() >= deadline:
                 raise Expired  # or a server faster than its reader could go on for ever
             step = self._iterator.__anext__()
-            if not hasattr(step, "send"):
+            if type(step) not in STEPPED and not hasattr(step, "send"):
                 step = step.__await__()
             try:
                 suspended = step.send(None)

@@ -165,8 +165,8 @@ class Call:
     trail: Trail
     deadline: float
     """When it must be over, on the runtime's clock; `inf` without a `Timeout`."""
-    guard: Guard | None = None
-    waited = 0.0
+    guard: Guard | None
+    waited: float
     """The backoff before the current attempt."""
     reused = False
     """Whether the current attempt goes out on a connection that already served a request."""

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from ._admission import Admission
 from ._body import Hold
 from ._call import INF, Call
+from ._options import DEFAULTS
 
 if TYPE_CHECKING:
     from ._circuit import CircuitState
@@ -57,7 +58,7 @@ def calm(
         calmly = True
         if repeat is not None and type(call.request.stream) is not chain.bytes_stream:
             calmly = False  # the repeater has to remember where the body stands
-        elif rate is not None and call.options.cost != 1:
+        elif rate is not None and call.options is not DEFAULTS and call.options.cost != 1:
             calmly = False
         elif circuit is not None:
             generation = circuit.generation  # before the state: a transition in between revokes it

@@ -10,7 +10,7 @@ from ._call import INF, MARK, SENDING, Call, Trail
 from ._endpoints import Endpoint, Endpoints
 from ._errors import StackError
 from ._listeners import Listener
-from ._options import CONTEXT, effective
+from ._options import CONTEXT, DEFAULTS, effective
 from ._policy import Chain, bind
 from ._pool import Shards
 from ._stack import Stack, standard
@@ -68,11 +68,14 @@ class Core:
         call = Call()
         call.request = request
         call.runtime = runtime
+        call.guard = None
+        call.waited = 0.0
         extensions = request.extensions
         now = runtime.now()
         given = extensions.get("seawall")
         options = call.options = CONTEXT.get() if given is None else effective(given)
-        if self._by_origin and not options.skip:
+        plain = options is DEFAULTS
+        if self._by_origin and (plain or not options.skip):
             key = self, self._origin(request.url)
             chain = self.state.chains.get(key)
             if chain is None:
@@ -83,17 +86,18 @@ class Core:
         call.chain = chain
         if MARK in extensions or self.owned or not self._traced:
             trail = self._trail(request, now)
+            deadline = trail.deadline
         else:
             trail = extensions[MARK] = Trail()
             trail.started = now
             trail.request_id = id(request)
             trail.attempts = []
+            deadline = INF
         trail.chain = chain
         call.trail = trail
-        deadline = trail.deadline
         if deadline == INF:  # the first hop: later ones keep to it
-            deadline = trail.deadline = now + (options.timeout or chain.timeout)
-        if options.deadline is not None and options.deadline < deadline:
+            deadline = trail.deadline = now + (chain.timeout if plain else options.timeout or chain.timeout)
+        if not plain and options.deadline is not None and options.deadline < deadline:
             deadline = options.deadline
         call.deadline = deadline
         return call

@@ -65,8 +65,8 @@ class AsyncioWaiter:
 class AsyncioRuntime(Awaiting):
     """Everything a policy may not do itself, on whatever asyncio loop is running."""
 
+    __slots__ = ()
     name = "asyncio"
-    now = staticmethod(time.monotonic)
     random = staticmethod(random.random)
     waiter = AsyncioWaiter
 

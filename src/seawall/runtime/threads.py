@@ -200,10 +200,13 @@ WATCHDOG = Watchdog()
 class ThreadRuntime:
     """Everything a policy may not do itself, by blocking."""
 
+    __slots__ = ("now",)
     name = "threads"
-    now = staticmethod(time.monotonic)
     random = staticmethod(random.random)
     waiter = ThreadWaiter
+
+    def __init__(self) -> None:
+        self.now = time.monotonic  # a slot, as in `Awaiting`
 
     def home(self) -> Hashable:
         return None

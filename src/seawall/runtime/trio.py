@@ -83,8 +83,8 @@ _home: "trio.lowlevel.RunVar[Home]" = trio.lowlevel.RunVar("seawall home")
 class TrioRuntime(Awaiting):
     """Everything a policy may not do itself, on whatever run of trio this is called in."""
 
+    __slots__ = ()
     name = "trio"
-    now = staticmethod(time.monotonic)
     random = staticmethod(random.random)
     waiter = TrioWaiter
     sleep = staticmethod(trio.sleep)

@@ -32,7 +32,7 @@ class Parts:
         return httpx.Headers(self.given)
 
 
-class Request(Parts, httpx.Request):
+class Request(Parts, httpx.Request):  # type: ignore[override]  # a cached property can be assigned, as httpx's attribute
     stream = NOTHING
 
     def __init__(self, method: str, url: httpx.URL, headers: httpx.Headers, extensions: dict[str, Any]) -> None:
@@ -42,7 +42,7 @@ class Request(Parts, httpx.Request):
         self.extensions = extensions
 
 
-class Response(Parts, httpx.Response):
+class Response(Parts, httpx.Response):  # type: ignore[override]  # as above
     def __init__(self, status: int, headers: httpx.Headers) -> None:
         self.status_code = status
         self.given = headers
@@ -50,8 +50,8 @@ class Response(Parts, httpx.Response):
         self.history = []
 
 
-for name, value in vars(httpx.Response(200, stream=NOTHING)).items():
-    if name not in vars(Response(200, LENGTH)) and name != "headers":
+for name, value in vars(httpx.Response(200, stream=NOTHING)).items():  # what else it begins with
+    if not hasattr(Response(200, LENGTH), name):
         setattr(Response, name, value)
 
 
