@@ -11,7 +11,7 @@ from seawall._rate import LeakyBucket
 from .case import Fixed
 from .hammer import LOOPS, TASKS, THREADS, Hammer
 
-SEEDS = range(max(6, int(os.environ.get("SEAWALL_STORMS", "0")) // 100))
+SEEDS = range(max(1, int(os.environ.get("SEAWALL_STORMS", "600")) // 100))
 CALLS = 30
 """Of each thread and task."""
 RETRY = Retry(3, wait=Fixed(0.0005), budget=RetryBudget(100, transient=5, throttled=2))
