@@ -24,6 +24,12 @@ class Mine(seawall.Policy[None]):
     """A policy of a user's."""
 
 
+class Billed(seawall.Policy[None]):
+    """A policy of a user's that must not be repeated."""
+
+    not_repeated = "each attempt would be billed"
+
+
 class Misspelt(seawall.Policy[None]):
     """A policy of a user's with a key that is none."""
 
@@ -76,6 +82,7 @@ def test_the_recommended_order_is_accepted() -> None:
         ([Throttle(5), Retry()], 'Throttle stands outside Retry: .* ask for it with key="client"'),
         ([Throttle(5, key="endpoint"), Timeout(1), Retry()], "Throttle stands outside Retry"),
         ([Retry(), IdempotencyKey()], "IdempotencyKey stands inside Retry: each attempt would get a key of its own"),
+        ([Retry(), Timeout(1), Billed()], "Billed stands inside Retry: each attempt would be billed. Put it outside"),
         ([Misspelt()], 'Misspelt: key must be "origin", "endpoint", "client" or a function .* not \'orgin\''),
         ([Nameless()], "Nameless: name must be a non-empty string or None, not ''"),
     ],

@@ -155,3 +155,6 @@ class Circuit:
 
     def __repr__(self) -> str:
         return repr(self._machine)
+
+
+Circuit.__module__ = __package__  # its public name, however it is come by

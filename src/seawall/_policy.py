@@ -47,6 +47,8 @@ class Policy(Generic[S]):
     __slots__ = ()
     key: Any = "origin"  # a `Key`; but a subclass may allow fewer, which type checkers refuse for what can be assigned
     name: str | None = None
+    not_repeated: str | None = None
+    """Why it must stand outside `Retry`; None, the default, if it need not."""
 
     def new_state(self) -> S:
         """A fresh state for one key. None by default."""

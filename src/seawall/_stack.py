@@ -12,7 +12,6 @@ from ._listeners import logger
 from ._policy import Policy
 from .policies.circuit_breaker import CircuitBreaker
 from .policies.concurrency_limit import ConcurrencyLimit
-from .policies.idempotency_key import IdempotencyKey
 from .policies.retry import Retry
 from .policies.throttle import Throttle
 from .policies.timeout import Timeout
@@ -185,10 +184,8 @@ def _check_order(policies: tuple[AnyPolicy, ...]) -> None:
                 f'several attempts. Put it inside, or ask for it with key="client"'
             )
     for policy in policies[retry:]:
-        if isinstance(policy, IdempotencyKey):
-            raise StackError(
-                "IdempotencyKey stands inside Retry: each attempt would get a key of its own. Put it outside"
-            )
+        if policy.not_repeated is not None:
+            raise StackError(f"{type(policy).__name__} stands inside Retry: {policy.not_repeated}. Put it outside")
 
 
 def _check_timeouts(policies: tuple[AnyPolicy, ...]) -> None:

@@ -23,6 +23,8 @@ class IdempotencyKey(Value, Policy[None]):
     draft-ietf-httpapi-idempotency-key-header. The key is a UUID as in version 4.
     """
 
+    not_repeated = "each attempt would get a key of its own"
+
     methods: Methods = frozenset({"POST"})
 
     def __post_init__(self) -> None:
