@@ -1,7 +1,7 @@
 """Fixtures of general use, and how many examples Hypothesis tries.
 
 `pytest` tries new examples each time. On CI (`CI` is set) they are the same each time, so that a change is judged by
-what it changes; `pytest --hypothesis-profile=long` tries very many, `few` some of them, where it is Python that changes.
+what it changes. `pytest --hypothesis-profile=long` tries very many, `few` is for where Python or a library changes.
 """
 
 import os
