@@ -123,6 +123,6 @@ def test_a_failed_start_is_over() -> None:
             for _ in range(10):
                 with pytest.raises(httpx.UnsupportedProtocol):
                     await client.get("http://a.example/")
-            assert client._turns.under_way == 0
+            assert client._burst.turns.under_way == 0
 
     asyncio.run(main())

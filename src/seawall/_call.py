@@ -7,7 +7,7 @@ that an auth flow makes anew, such as one for a token, has nothing of it: the cl
 """
 
 from collections.abc import Hashable
-from contextvars import ContextVar
+from contextvars import ContextVar, Token
 from typing import TYPE_CHECKING, Any, Protocol
 
 from ._errors import Rejected, TimedOut
@@ -26,22 +26,22 @@ SENDING: ContextVar[dict[str, Any] | None] = ContextVar("seawall.sending", defau
 """The extensions of the request that a client of ours was asked to send, while it sends it and what goes with it."""
 
 
-Begun = tuple[dict[str, Any] | None, dict[str, Any]]
+Begun = Token[dict[str, Any] | None]
 
 
 def begin(request: Any) -> Begun:
     """A client of ours sends a request: a new call, and what goes with it belongs to it. Returns what `end` needs."""
-    outer, extensions = SENDING.get(), request.extensions
+    extensions = request.extensions
     extensions.pop(MARK, None)
-    SENDING.set(extensions)
-    return outer, extensions
+    return SENDING.set(extensions)
 
 
 def end(begun: Begun) -> None:
-    """It was sent. What is thrown away with its event loop may end in another context, which is left alone."""
-    outer, extensions = begun
-    if SENDING.get() is extensions:
-        SENDING.set(outer)
+    """It was sent. Its context is as it was before: a task that is kept for its result keeps no more than that."""
+    try:
+        SENDING.reset(begun)
+    except ValueError:
+        return  # thrown away with its event loop, it ends in another context, which is left alone
 
 
 Sent = tuple[float, float, int | None, Exception | None, float, float | None]

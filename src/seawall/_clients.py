@@ -25,7 +25,7 @@ from ._transport import Core, Policies, current
 from .runtime.threads import THREADS
 
 if TYPE_CHECKING:
-    from .runtime._turns import Turns
+    from .runtime._turns import Burst
 
 CROWD = 2
 """As many requests per connection may be under way before a burst slows down."""
@@ -231,14 +231,14 @@ class AsyncClient(FrontDoor):
     driver = "async"
 
     @functools.cached_property
-    def _turns(self) -> "Turns":
-        from .runtime._turns import Turns  # with asyncio, which takes 15 ms to import
+    def _burst(self) -> "Burst":
+        from .runtime._turns import Burst  # with asyncio, which takes 15 ms to import
 
-        return Turns(self._crowd)
+        return Burst(self._crowd)
 
     async def request(self, method: str, url: Any, **options: Any) -> Any:
         """As the library's own. Of a burst only some start in one turn of the loop, so that answers get through."""
-        turns = self._turns
+        turns = self._burst.turns
         turn = turns.enter()
         if turn is not None:
             await turn

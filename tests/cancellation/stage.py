@@ -161,7 +161,7 @@ class Stage:
         await self.turn()
         assert self.server.open == 0, "a response is still open"
         assert not self.driver.left(), f"a task still runs, or a timer is set: {self.driver.left()}"
-        turns = self.client._turns
+        turns = self.client._burst.turns
         if turns._loop is not None:  # in virtual time nobody counts
             assert (turns.under_way, len(turns._waiting)) == (0, 0), "a request is still under way"
         for entry in self.client.state.snapshot():

@@ -10,15 +10,13 @@ BATCH = 32
 """How many requests may start in one turn of the event loop: some 3 ms of work."""
 
 
-class Turns(threading.local):
+class Turns:
     """Who of a burst may start in this turn of the event loop; first come, first served.
 
     Thousands of tasks started together would each build a request before the loop comes round to any I/O: the first
     answer of 5,000 then waits for half a second, and every collection of garbage walks through all that they hold. So
     at most BATCH start in one turn, and while `crowd` of them are under way already, one. A turn ends however slow the
     servers are, so this delays a start by work of this process only, never by a wait for them.
-
-    What it knows is kept per thread, since a client may be used from several loops at once, but never two in a thread.
     """
 
     def __init__(self, crowd: float) -> None:
@@ -71,3 +69,10 @@ class Turns(threading.local):
         self._counting = bool(self._started)
         if self._counting:
             asyncio.get_running_loop().call_soon(self._turn)
+
+
+class Burst(threading.local):
+    """The turns of one client, in each thread its own: it may be used from several loops at once, never two in one."""
+
+    def __init__(self, crowd: float) -> None:
+        self.turns = Turns(crowd)
