@@ -234,5 +234,19 @@ def test_what_is_thrown_away_in_another_context_leaves_that_alone() -> None:
     context.run(SENDING.set, {"of": "an auth flow"})
     sending = context.run(client.send, client.build_request("GET", URL))
     context.run(sending.send, None)
-    sending.close()
+    child = context.copy()  # as of a task that was started while the request was under way
+    during = child[SENDING]
+    child.run(sending.close)
     assert SENDING.get() is before
+    assert child[SENDING] is during
+
+
+def test_a_call_leaves_its_context_as_it_was() -> None:
+    """What a client tells to transports while it sends is gone afterwards: a task that is kept does not keep it."""
+    context, outer = contextvars.Context(), {"of": "an outer call"}
+    client = seawall.httpx.Client(Stack(Retry()), transport=ScriptedServer(then=200))
+    context.run(client.get, URL)
+    assert SENDING not in context
+    context.run(SENDING.set, outer)
+    context.run(client.get, URL)
+    assert context[SENDING] is outer

@@ -8,9 +8,12 @@ from typing import Any
 import httpx
 import pytest
 from drivers import run
+from hypothesis import given
+from hypothesis import strategies as st
 
 import seawall
 from seawall import CircuitBreaker, Retry, Stack, Timeout
+from seawall._errors import Expired
 from seawall.httpx import AsyncClient, Client
 from seawall.testing import Cancelled, Recorder, Reply, ScriptedServer, VirtualRuntime, reply
 
@@ -281,6 +284,59 @@ def test_a_timer_can_be_cancelled() -> None:
 
     runtime.run(main())
     assert seen == [10, 12]
+
+
+@given(
+    st.lists(
+        st.tuples(st.integers(0, 6), st.integers(1, 8), st.integers(0, 9)), min_size=1, max_size=12
+    )  # when it begins, how long it may take, how long it takes
+)
+def test_deadlines_are_kept_in_whatever_order_they_come(works: list[tuple[int, int, int]]) -> None:
+    """Each is interrupted at its own deadline, if it is not over by then, whatever other deadlines stand around it."""
+    runtime, ends = VirtualRuntime(), {}
+
+    async def work(number: int, begin: int, most: int, takes: int) -> None:
+        await runtime.sleep(begin)
+        try:
+            await runtime.within(runtime.sleep(takes + 0.5), runtime.now() + most)
+            ends[number] = ("over", runtime.now())
+        except Expired:
+            ends[number] = ("expired", runtime.now())
+
+    async def main() -> None:
+        for task in [runtime.spawn(work(number, *each)) for number, each in enumerate(works)]:
+            await task
+
+    runtime.run(main())
+    assert ends == {
+        number: ("expired", begin + most) if most < takes + 0.5 else ("over", begin + takes + 0.5)
+        for number, (begin, most, takes) in enumerate(works)
+    }
+
+
+def test_a_deadline_that_is_waited_for_for_long_holds_up_no_other() -> None:
+    """Who takes long to leave after the first deadline does not make the second one late."""
+    runtime, seen = VirtualRuntime(), []
+
+    async def slow_to_leave() -> None:
+        try:
+            await runtime.sleep(100)
+        finally:
+            await runtime.sleep(50)
+
+    async def bounded(work: Any, until: float) -> None:
+        try:
+            await runtime.within(work, until)
+        except Expired:
+            seen.append(runtime.now())
+
+    async def main() -> None:
+        tasks = [runtime.spawn(bounded(slow_to_leave(), 1)), runtime.spawn(bounded(runtime.sleep(100), 2))]
+        for task in tasks:
+            await task
+
+    runtime.run(main())
+    assert seen == [2, 51]
 
 
 def test_a_run_can_be_driven_from_outside() -> None:

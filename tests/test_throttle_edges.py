@@ -346,6 +346,18 @@ def test_a_snapshot_tells_the_end_of_a_pause_if_there_was_one() -> None:
     assert runtime.run(main()) == [(None, 0, None), (5, 0, None)]
 
 
+def test_a_snapshot_of_what_has_no_rate_leaves_its_starts_granted() -> None:
+    """To look at a throttle that only follows the server costs later calls nothing; with a rate, all is counted."""
+    free, bounded = Throttle(None).new_state(), Throttle(100).new_state()
+    for state in (free, bounded):
+        assert state.try_start(1.0, 1)
+        assert state.leases
+        state.snapshot()
+    assert free.leases
+    assert not bounded.leases
+    assert bounded.snapshot()["tokens"] == 99
+
+
 def test_an_async_limiter_s_snapshot_tells_who_waits_for_it() -> None:
     """Its line is the one that counts, in the same words as any throttle's."""
     state = LimiterState(AsyncLimiter(3))

@@ -213,3 +213,25 @@ def test_a_refusal_takes_no_slot_and_has_its_status() -> None:
     assert meter.headers(0, False) == {"Retry-After": "5"}
     result = run(Server(slots=1, service=ONE, quota=Quota(rate=1, per=60)), at_once(3))
     assert ends(result) == [1, 0, 0]
+
+
+class Marking(seawall.Policy[None]):
+    """Writes into the headers of each request and response."""
+
+    async def handle(self, call: Any, state: None, next: Any) -> Any:
+        assert dict(call.request.headers) == {"host": "server"}
+        call.request.headers["x-mark"] = "mine"
+        response = await next(call)
+        assert isinstance(response, httpx.Response)
+        assert dict(response.headers) == {"content-length": "0"}
+        response.headers["x-mark"] = "mine"
+        assert not response.history
+        response.history.append(response)
+        assert await response.aread() == b""
+        return response
+
+
+def test_what_a_policy_writes_into_a_message_is_in_no_other() -> None:
+    """Requests and responses share their parts until somebody looks at them, and never what is written."""
+    result = run(Server(slots=1, service=ONE), at_once(3), stack=Stack(Marking()))
+    assert outcomes(result) == {"answered": 3}
