@@ -250,18 +250,20 @@ class SyncBodyMixin(Body):
     def __iter__(self) -> Iterator[bytes]:
         if self._iterator is None:
             self._iterator = iter(self.stream)
-        return iter(self.__next__, None)  # has no `close`, which a collector that ends a `yield from` would call
+        return iter(self._next, None)  # has no `close`, which a collector that ends a `yield from` would call
 
-    def __next__(self) -> bytes:
+    def _next(self) -> bytes | None:
+        """The next piece; None at the end, which costs a third of an exception that is passed on."""
         if self._ahead:
             return self._ahead.pop(0)
         try:
             if self.deadline == INF:
-                return next(self._iterator)  # type: ignore[no-any-return]
-            return self.call.runtime.read(self._iterator, self.deadline, self)  # type: ignore
-        except StopIteration:
-            self._finish("read", None)
-            raise
+                piece: bytes | None = next(self._iterator, None)
+            else:
+                piece = self.call.runtime.read(self._iterator, self.deadline, self)
+            if piece is None:
+                self._finish("read", None)
+            return piece
         except Expired as expired:
             error = self._expired()
             self._finish("broken", error)

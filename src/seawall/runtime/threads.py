@@ -254,21 +254,19 @@ class ThreadRuntime:
             raise Expired
         return response
 
-    def read(self, chunks: Any, deadline: float, body: Any) -> bytes:
-        """The next chunk of a body; `StopIteration` at its end, `Expired` at the deadline."""
+    def read(self, chunks: Any, deadline: float, body: Any) -> bytes | None:
+        """The next chunk of a body; None at its end, `Expired` at the deadline."""
         wire = body.wire
         if wire is None:
             network = body.extensions.get("network_stream")
             if network is None:  # a mock's or a foreign transport's: there is nothing to cut, only a clock to look at
                 try:
-                    chunk: bytes = next(chunks)
-                except StopIteration:
-                    raise
+                    chunk: bytes | None = next(chunks, None)
                 except Exception as error:  # of a timeout of the transport's own, more often than not
                     if time.monotonic() >= deadline:
                         raise Expired from error
                     raise
-                if time.monotonic() >= deadline:
+                if chunk is not None and time.monotonic() >= deadline:
                     raise Expired
                 return chunk
             wire = body.wire = Wire()
@@ -279,12 +277,12 @@ class ThreadRuntime:
         if wire.fired:
             raise Expired
         try:
-            chunk = next(chunks)
-        except Exception as error:  # StopIteration included: a connection that was cut may look like the body's end
+            chunk = next(chunks, None)
+        except Exception as error:
             if wire.fired:
                 raise Expired from error
             raise
-        if wire.fired:
+        if wire.fired:  # then what looks like the body's end may be none
             raise Expired
         return chunk
 
