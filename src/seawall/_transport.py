@@ -84,7 +84,7 @@ class Core:
             chain = self._route(request, options.skip, now)
         chain.used = now
         call.chain = chain
-        if MARK in extensions or self.owned or not self._traced:
+        if MARK in extensions or not self._traced or (self.owned and SENDING.get() is not extensions):
             trail = self._trail(request, now)
             deadline = trail.deadline
         else:
