@@ -16,6 +16,7 @@ wrong way by the class of the stream.
 import types
 import warnings
 from collections.abc import AsyncIterator, Iterator
+from contextlib import suppress
 from types import CoroutineType
 from typing import Any, Literal, Protocol
 
@@ -37,11 +38,18 @@ for _ in OVER:
     pass
 
 
-async def _never() -> AsyncIterator[None]:
-    yield
+def _step_of_a_generator() -> Any:
+    async def generator() -> AsyncIterator[None]:
+        return
+        yield
+
+    step: Any = anext(generator())
+    with suppress(StopAsyncIteration):
+        step.send(None)  # or it would warn that nobody awaited it
+    return step
 
 
-STEPPED = {CoroutineType, type(anext(_never()))}
+STEPPED = {CoroutineType, type(_step_of_a_generator())}
 """What can be stepped as it is, nearly always: to ask for the type is cheaper than to ask for a method."""
 
 

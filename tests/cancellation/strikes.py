@@ -25,7 +25,7 @@ import trio
 import virtual_loop
 from trio.testing import MockClock
 
-from seawall.runtime.trio import TrioRuntime
+from seawall._transport import _trio
 from seawall.testing import Cancelled, VirtualRuntime
 
 When = Literal["waiting", "woken"]
@@ -300,7 +300,7 @@ class Trio:
             patch.setattr("trio._core._run._ALLOW_DETERMINISTIC_SCHEDULING", True)
             patch.setattr("trio._core._run._r", InOrder())
             patch.setattr("seawall.runtime.trio.time", SimpleNamespace(monotonic=self.now))
-            patch.setattr(TrioRuntime, "now", staticmethod(self.now))
+            patch.setattr(_trio(), "now", self.now)
             return trio.run(playing, clock=self.clock, instruments=[self.watching])
 
     def strike(self, coro: Coroutine[Any, Any, Any], strike: Strike) -> Job:
