@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 import seawall
 import seawall.httpx
 from seawall import ConcurrencyLimit, ReadBody, Retry, Stack, Timeout, full_jitter
+from seawall.policies import retry
 from seawall.testing import ScriptedServer, VirtualRuntime, reply
 
 DATE = "Wed, 21 Oct 2026 07:28:00 GMT"
@@ -191,6 +192,13 @@ class Answers(httpx.AsyncBaseTransport, httpx.BaseTransport):
         return self.handle_request(request)
 
 
+@pytest.fixture
+def unhurried(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Time to drain, however slow the machine: these tests are about bytes."""
+    monkeypatch.setattr(retry, "DRAIN_SECONDS", 60.0)
+
+
+@pytest.mark.usefixtures("unhurried")
 @pytest.mark.parametrize("chunks", [(), (b"x" * 4096,), (b"x",) * 4096], ids=["empty", "one chunk", "many chunks"])
 def test_a_short_discarded_response_is_read_to_its_end(driver: str, chunks: tuple[bytes, ...]) -> None:
     """Up to 4 KiB of a failure is drained, so that its connection can be used again."""
@@ -200,6 +208,7 @@ def test_a_short_discarded_response_is_read_to_its_end(driver: str, chunks: tupl
     assert body.closed
 
 
+@pytest.mark.usefixtures("unhurried")
 def test_a_long_discarded_response_is_closed(driver: str) -> None:
     """Beyond 4 KiB a failure is not worth reading: it is closed."""
     body = Tracked(*[b"x" * 1024] * 100)
