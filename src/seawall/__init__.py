@@ -106,7 +106,6 @@ if not TYPE_CHECKING:  # type checkers know the names, and so find the misspelt 
             return getattr(importlib.import_module("._protect", __name__), name)
         if name in __all__:
             thing = globals()[name] = getattr(importlib.import_module(_LATER.get(name, "._events"), __name__), name)
-            thing.__module__ = __name__
             return thing
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 

@@ -53,3 +53,6 @@ def _uuid4(random: Any) -> str:
     for _ in range(3):
         bits = bits << 48 | int(random() * (1 << 48))
     return str(UUID(int=bits & ((1 << 128) - 1), version=4))
+
+
+IdempotencyKey.__module__ = "seawall"  # its public name, however it is come by

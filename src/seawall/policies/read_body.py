@@ -55,3 +55,6 @@ class ReadBody(Value, Policy[None]):
         if length.isascii() and length.isdecimal():
             return len(length) < 20 and int(length) <= self.max_bytes
         return self.chunked
+
+
+ReadBody.__module__ = "seawall"  # its public name, however it is come by
