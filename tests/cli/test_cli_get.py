@@ -6,6 +6,7 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 
 import pytest
@@ -184,11 +185,15 @@ def test_reader_leaves(serve: Serve) -> None:
 
 def test_interrupted(serve: Serve) -> None:
     """Ctrl-C ends it with 130 and without a traceback."""
-    urls = [f"{serve(GOOD).url}/", f"{serve(Weather(slow=1.0, slow_latency=60.0)).url}/"]
+    slow = serve(Weather(slow=1.0, slow_latency=60.0))
+    urls = [f"{serve(GOOD).url}/", f"{slow.url}/"]
     command = [sys.executable, "-m", "seawall.cli", "get", "--json", *urls]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as getting:
         assert getting.stdout is not None
         assert getting.stdout.readline()
+        while not slow.received:  # the second request may still be on its way
+            assert getting.poll() is None
+            time.sleep(0.01)
         getting.send_signal(signal.SIGINT)
         out, err = getting.communicate(timeout=30)
     assert (getting.returncode, out, err) == (130, b"", b"")
