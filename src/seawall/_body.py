@@ -17,7 +17,6 @@ import types
 import warnings
 from collections.abc import AsyncIterator, Iterator
 from contextlib import suppress
-from types import CoroutineType
 from typing import Any, Literal, Protocol
 
 from ._call import INF, Call
@@ -38,7 +37,7 @@ for _ in OVER:
     pass
 
 
-def _step_of_a_generator() -> Any:
+def _step_of_a_generator() -> type:
     async def generator() -> AsyncIterator[None]:
         return
         yield
@@ -46,10 +45,10 @@ def _step_of_a_generator() -> Any:
     step: Any = anext(generator())
     with suppress(StopAsyncIteration):
         step.send(None)  # or it would warn that nobody awaited it
-    return step
+    return type(step)
 
 
-STEPPED = {CoroutineType, type(_step_of_a_generator())}
+STEPPED = {types.CoroutineType, _step_of_a_generator()}
 """What can be stepped as it is, nearly always: to ask for the type is cheaper than to ask for a method."""
 
 

@@ -109,7 +109,7 @@ class Core:
         if trail is not None and (self.owned or trail.request_id != id(request)):
             return trail
         first = SENDING.get() if self.owned else None
-        call: Trail | None = None if first is None or first is extensions else first.get(MARK)
+        call: Trail | None = None if first is None else first.get(MARK)
         if call is None:
             trail = Trail()
             trail.started, trail.request_id, trail.attempts = now, id(request), []

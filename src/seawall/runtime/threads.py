@@ -248,10 +248,7 @@ class ThreadRuntime:
             if clipped is not None:
                 _put_back(own, "timeout", timeouts)
             if new:
-                if trace is None:  # as nearly always
-                    del own["trace"]
-                else:
-                    own["trace"] = trace
+                _put_back(own, "trace", trace)
         if wire.fired or time.monotonic() >= deadline:
             response.close()
             raise Expired
@@ -321,7 +318,7 @@ def _handle(transport: Any, request: Any) -> Any:
 
 def _clip(timeouts: dict[str, float | None], remaining: float) -> dict[str, float | None] | None:
     """httpx's own timeouts, none beyond what remains: the strictest wins. None if that changes nothing."""
-    most = max(0.001, remaining)  # 0 would mean "non-blocking" to a socket
+    most = max(remaining, 0.001)  # 0 would mean "non-blocking" to a socket
     if len(timeouts) == len(TIMEOUTS):
         given: Any = timeouts.values()
         if None not in given and max(given) <= most:

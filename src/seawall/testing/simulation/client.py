@@ -50,9 +50,11 @@ class Response(Parts, httpx.Response):  # type: ignore[override]  # as above
         self.history = []
 
 
-for name, value in vars(httpx.Response(200, stream=NOTHING)).items():  # what else it begins with
-    if not hasattr(Response(200, LENGTH), name):
-        setattr(Response, name, value)
+_made = Response(200, LENGTH)
+for _name, _value in vars(httpx.Response(200, stream=NOTHING)).items():  # what else it begins with
+    if not hasattr(_made, _name):
+        setattr(Response, _name, _value)
+del _made, _name, _value
 
 
 class Wire(httpx.AsyncBaseTransport):
