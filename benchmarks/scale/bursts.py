@@ -1,12 +1,20 @@
-"""A burst of 50,000 GETs beside one of 1,000: is the rate the same?"""
+"""A burst of 50,000 GETs beside ones of 1,000: is the rate the same?
+
+A small burst is over in a second, in which a shared machine may be at any of its speeds, while a large one lasts for a
+minute and has its share of all of them. So each large one stands between small ones and is compared with their rate
+taken together: all of their requests in all of their seconds.
+"""
 
 from dataclasses import asdict
 from multiprocessing.context import SpawnContext
 
 from benchmarks import burst, server
-from benchmarks.burst import Finished, Outcome
+from benchmarks.burst import Outcome
 from benchmarks.measure import Bar, Spread
 from benchmarks.scale.sections import Scale, Section
+
+BEFORE = AFTER = 10
+"""Small bursts around each large one."""
 
 
 def measured(context: SpawnContext, scale: Scale) -> list[Section]:
@@ -14,10 +22,10 @@ def measured(context: SpawnContext, scale: Scale) -> list[Section]:
     section = Section("GETs started together over a hundred connections", columns)
     with server.running(context) as url:
         for name in burst.SEAWALL:
-            runs: dict[int, list[Outcome]] = {requests: [] for requests in scale.bursts}
-            for _ in range(scale.rounds):
-                for requests, outcomes in runs.items():
-                    outcomes.append(burst.run(context, name, url, requests, burst.CONNECTIONS, scale.cap))
+            few, many = scale.bursts
+            runs: dict[int, list[Outcome]] = {few: [], many: []}
+            for requests in (*[few] * BEFORE, many, *[few] * AFTER) * scale.rounds:
+                runs[requests].append(burst.run(context, name, url, requests, burst.CONNECTIONS, scale.cap))
             for requests, outcomes in runs.items():
                 section.rows.append(cells(name, requests, outcomes))
                 data = [asdict(outcome) for outcome in outcomes]
@@ -38,11 +46,10 @@ def cells(name: str, requests: int, outcomes: list[Outcome]) -> list[str]:
 def bar(name: str, runs: dict[int, list[Outcome]]) -> Bar:
     """The ratio of the rates within a round; none if a burst was not through, or not all of it was answered."""
     few, many = runs
-    pairs = list(zip(runs[few], runs[many], strict=True))
-    ratios = [
-        more.rate / less.rate
-        for less, more in pairs
-        if isinstance(less, Finished) and isinstance(more, Finished) and not less.failures + more.failures
-    ]
-    ratio = Spread.of(ratios).median if len(ratios) == len(pairs) else None
+    small, large = (burst.Contender(name, runs[requests]).finished for requests in runs)
+    ratio = None
+    if small and large and not any(run.failures for run in small + large):
+        around = [small[place : place + BEFORE + AFTER] for place in range(0, len(small), BEFORE + AFTER)]
+        usual = [sum(run.requests for run in runs) / sum(run.last for run in runs) for runs in around]
+        ratio = Spread.of(more.rate / less for more, less in zip(large, usual, strict=True)).median
     return Bar(f"{name}: rate of {many:,} / rate of {few:,}", ratio, limit=0.9, at_least=True)
