@@ -151,7 +151,8 @@ class Core:
 
     async def handle_async(self, request: Any) -> Any:
         """One request through an async transport."""
-        call = self.call(request, current() if virtual or TRIO in sys.modules else _asyncio())
+        runtime = virtual[-1] if virtual else _asyncio() if TRIO not in sys.modules else current()
+        call = self.call(request, runtime)
         try:
             response = await call.chain.enter(call)
         except Exception as error:

@@ -60,9 +60,10 @@ class _Deadline(Timer):
         self.callback = self._reached
 
     def _reached(self) -> None:
-        assert self.task is not None
-        self.task._runtime.passed(self)
-        self.task.interrupt(_Reached(self))
+        task = self.task
+        assert task is not None
+        task._runtime.passed(self)
+        task.interrupt(_Reached(self))
 
     def cancel(self) -> None:
         self.callback = self.task = None  # it may stay among the timers for long
@@ -94,7 +95,7 @@ class Task(Generic[T]):
         self._throw: BaseException | None = None
         self._result: Any = None
         self._error: BaseException | None = None
-        self._joining: list[VirtualWaiter] = []
+        self._joining: list[VirtualWaiter] | None = None
 
     def cancel(self) -> None:
         """Raise `Cancelled` where the task waits, or at its next step if it is about to run."""
@@ -141,13 +142,15 @@ class Task(Generic[T]):
 
     def _end(self, result: Any, error: BaseException | None) -> None:
         self.done, self._result, self._error = True, result, error
-        self._runtime.ended(self)
-        for waiter in self._joining:
+        self._runtime._alive.pop(self, None)
+        for waiter in self._joining or ():
             waiter.wake()
 
     def __await__(self) -> Generator[Any, None, T]:
         if not self.done:
             waiter = self._runtime.waiter()
+            if self._joining is None:
+                self._joining = []
             self._joining.append(waiter)
             yield from waiter.wait(INF).__await__()
         return self.result()
@@ -281,8 +284,12 @@ class VirtualRuntime(Awaiting):
     def call_at(self, when: float, callback: Callable[[], None]) -> Timer:
         """Call back at a virtual time; next, if that has passed."""
         timer = Timer(callback)
-        heapq.heappush(self._timers, (max(when, self._now), next(self._order), timer))
+        self.set(timer, max(when, self._now))
         return timer
+
+    def set(self, timer: Timer, when: float) -> None:
+        """Have a timer call back at a virtual time that has not passed, once more if it did before."""
+        heapq.heappush(self._timers, (when, next(self._order), timer))
 
     # -- for policies
 
@@ -308,8 +315,10 @@ class VirtualRuntime(Awaiting):
         if deadline == INF:
             return await resume(steps, suspended)
         assert self._current is not None, "only a task of this runtime awaits here"
-        timer = _Deadline(self._current)
-        entry, line = (max(deadline, self._now), next(self._order), timer), self._deadlines
+        if deadline < self._now:
+            deadline = self._now  # it comes next
+        timer, line = _Deadline(self._current), self._deadlines
+        entry = deadline, next(self._order), timer
         if line and entry > line[-1]:
             line.append(entry)
         else:
@@ -324,7 +333,8 @@ class VirtualRuntime(Awaiting):
             raise Expired from None
         finally:
             timer.cancel()
-            self.passed(timer)
+            if line and line[0][2] is timer:
+                self.passed(timer)
 
     # -- the scheduler
 
@@ -344,10 +354,6 @@ class VirtualRuntime(Awaiting):
                 line.popleft()
             if line:
                 heapq.heappush(self._timers, line[0])
-
-    def ended(self, task: Task[Any]) -> None:
-        """A task is over."""
-        self._alive.pop(task, None)
 
     def _until(self, reached: Callable[[], bool]) -> None:
         while not reached():

@@ -68,14 +68,14 @@ class Replica:
         self.busy = 0
         self.slots = INF
         self.slowdown = 1.0
-        self._worked = 0.0  # slot-seconds until `_since`
-        self._since = 0.0
+        self._worked = 0.0  # slot-seconds of what was served
+        self._begun = 0.0  # when what is being served began, all together
         self._had = 0.0  # slot-seconds until `_resized`
         self._resized = 0.0
 
     def worked(self) -> float:
         """Slot-seconds in which it was busy until now."""
-        return self._worked + self.busy * (self.world.now() - self._since)
+        return self._worked + self.busy * self.world.now() - self._begun
 
     def had(self) -> float:
         """Slot-seconds that it had until now."""
@@ -109,10 +109,9 @@ class Replica:
 
     def finish(self, job: Job, service: float) -> None:
         """A slot is done with a job, which took so many seconds of it."""
-        now = self.world._now
-        self._worked += self.busy * (now - self._since)
-        self._since = now
         self.busy -= 1
+        self._begun -= job.begun
+        self._worked += service
         (self.tally.wasted if job.gone else self.tally.useful)[-1] += service
         if self.line:
             self._refill()
@@ -128,12 +127,11 @@ class Replica:
     def _start(self, job: Job) -> None:
         job.state = "served"
         world = self.world
-        now = world._now
-        self._worked += self.busy * (now - self._since)
-        self._since = job.begun = now
-        self.busy += 1
-        job.service = job.service * self.slowdown + self.per_concurrent * self.busy
-        heapq.heappush(world._timers, (now + job.service, next(world._order), job))  # type: ignore[misc]
+        now = job.begun = world._now
+        self._begun += now
+        busy = self.busy = self.busy + 1
+        service = job.service = job.service * self.slowdown + self.per_concurrent * busy
+        heapq.heappush(world._timers, (now + service, next(world._order), job))  # type: ignore[misc]
 
     def _refill(self) -> None:
         line = self.line

@@ -8,6 +8,7 @@ from ..._errors import StackError
 from ..._events import CircuitChanged, Event
 from ..._state import State
 from ..._transport import Policies
+from ..virtual import Timer
 from .client import Client, Wire
 from .result import Result
 from .scenario import Scenario
@@ -124,7 +125,7 @@ class Simulation:
             return
         callers = self._callers(traffic, clients)
         times = arrivals.times(stream(self.seed, traffic.name, "arrivals"))
-        due = next(times, INF)
+        due, end, world = next(times, INF), self.scenario.duration, self._world
 
         def arrive() -> None:
             nonlocal due
@@ -132,9 +133,12 @@ class Simulation:
             while due == now:
                 self._visit(traffic, next(callers))
                 due = next(times, INF)
-            self._at(due, arrive)
+            if due < end:
+                world.set(timer, due)
 
-        self._at(due, arrive)
+        timer = Timer(arrive)
+        if due < end:
+            world.set(timer, due)
 
     def _callers(self, traffic: Traffic, clients: list[Client]) -> Iterator[Client]:
         """Who makes the next call of a group."""
@@ -183,12 +187,11 @@ class Simulation:
         tally.slots.append(had - self._had if had < INF else INF)
         self._worked, self._had = worked, had
         tally.waiting.append(sum(replica.waiting for replica in replicas))
-        shown: dict[str, float] = {}
+        sums: dict[tuple[str, str], float] = {}
         for state in self._states.values():
             for cell, entry in state._snapshots():
                 whose = cell.policy.name or type(cell.policy).__name__
                 for name, value in entry.items():
                     if type(value) is int or type(value) is float:
-                        what = f"{whose}.{name}"
-                        shown[what] = shown.get(what, 0.0) + value
-        tally.states.append(shown)
+                        sums[whose, name] = sums.get((whose, name), 0.0) + value
+        tally.states.append({f"{whose}.{name}": value for (whose, name), value in sums.items()})

@@ -42,7 +42,10 @@ class Visit(CoinTask):
             raise Endless
 
     def _end(self, result: Any, error: BaseException | None) -> None:
-        super()._end(result, error)
+        # It keeps neither result nor error, which are cycles that nobody looks at any more: to collect them would take
+        # longer than to simulate the call.
+        self.done = True
+        self._runtime._alive.pop(self)
         if isinstance(error, Endless):
             raise RuntimeError(
                 f"a call of {self.name} made more than {ATTEMPTS:,} attempts: this stack repeats without end"
@@ -52,8 +55,6 @@ class Visit(CoinTask):
         calls.ended[number] = self._runtime._now
         calls.attempts[number] = self.attempts
         calls.outcome[number] = code
-        # Break cycles that nobody looks at any more: to collect them would take longer than to simulate the call.
-        self._result = self._error = None
         self.request.extensions.clear()  # from the call's report to its errors, to their request, and back
         while error is not None:
             error.__traceback__ = None
