@@ -242,6 +242,7 @@ class AsyncClient(FrontDoor):
         turn = turns.enter()
         if turn is not None:
             await turn
+            turn = None  # or it would be kept, and walked through by every collection, until the answer is here
         turns.under_way += 1
         try:
             return await super().request(method, url, **options)  # type: ignore[misc]

@@ -1,7 +1,7 @@
 """CircuitBreaker: stops calling what is failing, and finds out when it works again."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import KW_ONLY
 from typing import Any, Literal
 
 import pybreaker
@@ -12,7 +12,7 @@ from .._call import Call
 from .._circuit import CircuitState
 from .._headers import retry_after
 from .._policy import Gate, Key
-from .._values import Value
+from .._values import Value, value
 
 FAILED = frozenset({500, 502, 503, 504, 520, 521, 522, 523, 524, 529})
 """Statuses that say the server fails."""
@@ -20,7 +20,7 @@ NEUTRAL = frozenset({408, 429})
 """Statuses that say nothing about whether it works: a slow client, a client that asks too much."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
+@value
 class CircuitBreaker(Value, Gate[CircuitState]):
     """Rejects calls to what is failing.
 
@@ -46,6 +46,7 @@ class CircuitBreaker(Value, Gate[CircuitState]):
     nothing. Rejected calls raise `CircuitOpen` with `retry_after`.
     """
 
+    _: KW_ONLY
     failure_rate: float = 0.5
     minimum_calls: int = 20
     window: float = 10.0

@@ -1,17 +1,17 @@
 """ConcurrencyLimit: how many requests may be in flight, each until its body is closed."""
 
 from collections.abc import Awaitable
-from dataclasses import KW_ONLY, dataclass
+from dataclasses import KW_ONLY
 from typing import Any, Literal
 
 from .. import _check
 from .._call import Call
 from .._policy import Gate, Key
 from .._slots import Slots
-from .._values import Value
+from .._values import Value, value
 
 
-@dataclass(frozen=True, slots=True, eq=False, repr=False)
+@value
 class ConcurrencyLimit(Value, Gate[Slots]):
     """Bounds requests in flight.
 

@@ -1,17 +1,16 @@
 """IdempotencyKey: one key per call, the same for each attempt, so that a server can tell a repeat."""
 
-from dataclasses import dataclass
 from typing import Any
 
 from .. import _check
 from .._call import Call
 from .._policy import Methods, Next, Policy
-from .._values import Value
+from .._values import Value, value
 
 HEADER = "Idempotency-Key"
 
 
-@dataclass(frozen=True, slots=True, eq=False, repr=False)
+@value
 class IdempotencyKey(Value, Policy[None]):
     """Gives each call one `Idempotency-Key` header, which also makes it safe for `Retry` to repeat.
 

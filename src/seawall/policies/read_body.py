@@ -1,16 +1,16 @@
 """ReadBody: reads response bodies inside the attempt, so that one that breaks is a failed attempt like any other."""
 
-from dataclasses import KW_ONLY, dataclass
+from dataclasses import KW_ONLY
 from typing import Any
 
 from .. import _check
 from .._call import Call
 from .._headers import handed_over, retry_after
 from .._policy import Next, Policy
-from .._values import Value
+from .._values import Value, value
 
 
-@dataclass(frozen=True, slots=True, eq=False, repr=False)
+@value
 class ReadBody(Value, Policy[None]):
     """Reads bodies of up to `max_bytes` before the response is handed on.
 

@@ -6,7 +6,7 @@ outcome needs a decision, `wait` before `stop`, since `stop_before_delay` reads 
 
 import threading
 from collections.abc import Callable, Collection, Container
-from dataclasses import KW_ONLY, dataclass, field
+from dataclasses import KW_ONLY, field
 from typing import Any
 
 import tenacity
@@ -17,7 +17,7 @@ from .._errors import Rejected
 from .._headers import handed_over, retry_after
 from .._listeners import logger
 from .._policy import Key, Methods, Repeater
-from .._values import Value
+from .._values import Value, value
 from ..backoff import THROTTLED, full_jitter
 
 STATUSES = frozenset({408, 429, 500, 502, 503, 504, 520, 521, 522, 523, 524, 529})
@@ -26,7 +26,7 @@ DRAIN_BYTES = 4096
 DRAIN_SECONDS = 0.05
 
 
-@dataclass(frozen=True, slots=True, eq=False, repr=False)
+@value
 class RetryBudget(Value):
     """Retries as a share of successes, so that they fade out when nothing succeeds.
 
@@ -153,7 +153,7 @@ class Tries:
         self.strategies: RetryState | None = None
 
 
-@dataclass(frozen=True, slots=True, eq=False, repr=False)
+@value
 class Retry(Value, Repeater[BudgetState]):
     """Repeats failed attempts of a request that is safe to repeat.
 

@@ -3,7 +3,7 @@
 import sys
 from collections.abc import Awaitable, Callable
 from collections.abc import Set as AbstractSet
-from dataclasses import KW_ONLY, dataclass, field
+from dataclasses import KW_ONLY, field
 from typing import TYPE_CHECKING, Any, Literal, TypeGuard
 
 from .. import _check
@@ -12,14 +12,14 @@ from .._errors import OptionError
 from .._policy import Gate, Key
 from .._rate import LeakyBucket, SlidingWindow, StrictWindow, Unlimited
 from .._throttle import LimiterState, ThrottleState, line_up, wake
-from .._values import Value
+from .._values import Value, value
 from ..backoff import THROTTLED
 
 if TYPE_CHECKING:
     from aiolimiter import AsyncLimiter
 
 
-@dataclass(frozen=True, slots=True, eq=False, repr=False)
+@value
 class Throttle(Value, Gate[Any]):
     """Bounds how many requests start per second, and follows what the server says.
 

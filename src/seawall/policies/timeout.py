@@ -4,16 +4,16 @@ Deadlines are data. This policy only writes `call.deadline`; the places that blo
 line, a backoff sleep, reading the body. Our timer never interrupts policy code.
 """
 
-from dataclasses import KW_ONLY, dataclass
+from dataclasses import KW_ONLY
 from typing import Any
 
 from .. import _check
 from .._call import INF, Call
 from .._policy import Next, Policy
-from .._values import Value
+from .._values import Value, value
 
 
-@dataclass(frozen=True, slots=True, eq=False, repr=False)
+@value
 class Timeout(Value, Policy[None]):
     """Bounds everything inside it.
 
