@@ -66,30 +66,35 @@ class Queue:
 
     def peek(self) -> Ticket | None:
         """Whose turn it is."""
-        while self._flows:
-            flow, heap = next(iter(self._flows.items()))
+        flows = self._flows
+        while flows:
+            heap = next(iter(flows.values()))
             while heap and heap[0][2].state != "waiting":
                 heapq.heappop(heap)
                 self._dead -= 1
             if heap:
                 return heap[0][2]
-            del self._flows[flow]
+            flows.popitem(last=False)
         return None
 
     def pop(self) -> Ticket | None:
         """Serve the one whose turn it is; its flow goes to the back of the round."""
         ticket = self.peek()
-        if ticket is None:
-            return None
-        heap = self._flows[ticket.flow]
+        if ticket is not None:
+            self.serve(ticket)
+        return ticket
+
+    def serve(self, ticket: Ticket) -> None:
+        """Serve the one whose turn it is, as `peek` has told."""
+        flows = self._flows
+        heap = flows[ticket.flow]
         heapq.heappop(heap)
-        if heap:
-            self._flows.move_to_end(ticket.flow)
-        else:
-            del self._flows[ticket.flow]
+        if not heap:
+            del flows[ticket.flow]
+        elif len(flows) > 1:
+            flows.move_to_end(ticket.flow)
         ticket.state = "granted"
         self._gone(ticket)
-        return ticket
 
     def discard(self, ticket: Ticket) -> None:
         """Leave the line, from wherever the ticket stands."""

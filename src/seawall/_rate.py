@@ -80,7 +80,8 @@ class SlidingWindow:
         return True
 
     def ready_at(self, now: float, cost: float) -> float:
-        self._expire(now)
+        if now >= self._expiry:
+            self._expire(now)
         if cost <= self._left + TOLERANCE:
             return now
         rounds, rest = divmod(cost, self.rate)

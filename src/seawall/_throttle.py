@@ -127,14 +127,16 @@ class ThrottleState:
     def advance(self, ticket: Ticket, now: float) -> tuple[float | None, Ticket | None]:
         """When to look again, None if it may start now; and who is the head afterwards, to be woken."""
         with self._lock:
-            if self._queue.peek() is not ticket:
+            queue = self._queue
+            if queue.peek() is not ticket:
                 return INF, None
             ready = self._ready_at(now, ticket.cost)
             if ready > now:
                 return ready, None
-            self._take(now, ticket.cost)
-            self._queue.pop()
-            return None, self._queue.peek()
+            self.engine.take(now, ticket.cost)
+            self.pace.take(now)
+            queue.serve(ticket)
+            return None, queue.peek()
 
     def leave(self, ticket: Ticket) -> Ticket | None:
         """Give a place back. Returns the head, which may have changed."""
@@ -205,10 +207,6 @@ class ThrottleState:
         if self.pace.active:
             ready = max(ready, self.pace.ready_at(now, waiting=True))
         return ready
-
-    def _take(self, now: float, cost: float) -> None:
-        self.engine.take(now, cost)
-        self.pace.take(now)
 
     def idle(self, now: float) -> bool:
         """Whether forgetting it would let nothing start sooner."""
@@ -323,4 +321,5 @@ def wake(state: ThrottleState, head: Ticket | None) -> None:
     """Wake the head of a line; one that cannot be woken leaves it."""
     while head is not None and not head.waiter.wake():
         head = state.leave(head)
-    state._drain()
+    if state._orphans:
+        state._drain()
