@@ -13,9 +13,6 @@ from benchmarks.burst import Outcome
 from benchmarks.measure import Bar, Spread
 from benchmarks.scale.sections import Scale, Section
 
-BEFORE = AFTER = 10
-"""Small bursts around each large one."""
-
 
 def measured(context: SpawnContext, scale: Scale) -> list[Section]:
     columns = ("contender", "requests", "requests/s", "first answer, s", "last answer, s", "failures")
@@ -24,7 +21,8 @@ def measured(context: SpawnContext, scale: Scale) -> list[Section]:
         for name in burst.SEAWALL:
             few, many = scale.bursts
             runs: dict[int, list[Outcome]] = {few: [], many: []}
-            for requests in (*[few] * BEFORE, many, *[few] * AFTER) * scale.rounds:
+            small = [few] * scale.around
+            for requests in [*small, many, *small] * scale.rounds:
                 runs[requests].append(burst.run(context, name, url, requests, burst.CONNECTIONS, scale.cap))
             for requests, outcomes in runs.items():
                 section.rows.append(cells(name, requests, outcomes))
@@ -49,7 +47,8 @@ def bar(name: str, runs: dict[int, list[Outcome]]) -> Bar:
     small, large = (burst.Contender(name, runs[requests]).finished for requests in runs)
     ratio = None
     if small and large and not any(run.failures for run in small + large):
-        around = [small[place : place + BEFORE + AFTER] for place in range(0, len(small), BEFORE + AFTER)]
+        each = len(small) // len(large)
+        around = [small[place : place + each] for place in range(0, len(small), each)]
         usual = [sum(run.requests for run in runs) / sum(run.last for run in runs) for runs in around]
         ratio = Spread.of(more.rate / less for more, less in zip(large, usual, strict=True)).median
     return Bar(f"{name}: rate of {many:,} / rate of {few:,}", ratio, limit=0.9, at_least=True)

@@ -28,10 +28,12 @@ class Scale:
     keys: int = 10_000
     origins: tuple[int, ...] = (100_000, 500_000, 1_000_000)
     circuits: tuple[int, int] = (1_000, 100_000)
+    around: int = 10
+    """Small bursts before each large one, and after it."""
 
     @classmethod
     def smoke(cls, cap: float) -> "Scale":
-        return cls(1, cap, (50, 100, 200), (20, 100), 100, 100, (200, 400, 600), (20, 100))
+        return cls(1, cap, (50, 100, 200), (20, 100), 100, 100, (200, 400, 600), (20, 100), 1)
 
 
 @dataclass

@@ -89,10 +89,10 @@ class Queue:
         flows = self._flows
         heap = flows[ticket.flow]
         heapq.heappop(heap)
-        if not heap:
-            del flows[ticket.flow]
-        elif len(flows) > 1:
+        if heap:
             flows.move_to_end(ticket.flow)
+        else:
+            del flows[ticket.flow]
         ticket.state = "granted"
         self._gone(ticket)
 

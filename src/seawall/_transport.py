@@ -151,8 +151,7 @@ class Core:
 
     async def handle_async(self, request: Any) -> Any:
         """One request through an async transport."""
-        runtime = virtual[-1] if virtual else _asyncio() if TRIO not in sys.modules else current()
-        call = self.call(request, runtime)
+        call = self.call(request, current() if virtual or TRIO in sys.modules else _asyncio())
         try:
             response = await call.chain.enter(call)
         except Exception as error:

@@ -125,7 +125,7 @@ class Simulation:
             return
         callers = self._callers(traffic, clients)
         times = arrivals.times(stream(self.seed, traffic.name, "arrivals"))
-        due, end, world = next(times, INF), self.scenario.duration, self._world
+        due = next(times, INF)
 
         def arrive() -> None:
             nonlocal due
@@ -133,12 +133,10 @@ class Simulation:
             while due == now:
                 self._visit(traffic, next(callers))
                 due = next(times, INF)
-            if due < end:
-                world.set(timer, due)
+            self._at(due, timer)
 
         timer = Timer(arrive)
-        if due < end:
-            world.set(timer, due)
+        self._at(due, timer)
 
     def _callers(self, traffic: Traffic, clients: list[Client]) -> Iterator[Client]:
         """Who makes the next call of a group."""
@@ -152,7 +150,7 @@ class Simulation:
 
         def think_first(answered: bool) -> None:
             pause = think()
-            self._at(self.now + (pause if answered else max(pause, closed.after_failure)), call)
+            self._at(self.now + (pause if answered else max(pause, closed.after_failure)), Timer(call))
 
         def call() -> None:
             self._visit(traffic, client, think_first)
@@ -173,10 +171,10 @@ class Simulation:
         if traffic.patience is not None:
             self._world.call_at(self.now + traffic.patience, visit.cancel)
 
-    def _at(self, when: float, callback: Callable[[], None]) -> None:
+    def _at(self, when: float, timer: Timer) -> None:
         """Go on at a time, unless no calls are made any more."""
         if when < self.scenario.duration:
-            self._world.call_at(when, callback)
+            self._world.set(timer, when)
 
     def _sample(self) -> None:
         """A second ends: note how things stand."""

@@ -44,8 +44,7 @@ class Visit(CoinTask):
     def _end(self, result: Any, error: BaseException | None) -> None:
         # It keeps neither result nor error, which are cycles that nobody looks at any more: to collect them would take
         # longer than to simulate the call.
-        self.done = True
-        self._runtime._alive.pop(self)
+        super()._end(None, None)
         if isinstance(error, Endless):
             raise RuntimeError(
                 f"a call of {self.name} made more than {ATTEMPTS:,} attempts: this stack repeats without end"
