@@ -187,7 +187,7 @@ def test_a_sweep_keeps_the_order() -> None:
 
 def kept(queue: Queue) -> int:
     """How many tickets a line keeps, of those who wait and of those who have left."""
-    return sum(map(len, queue._flows.values()))
+    return sum(len(list(flow)) for flow in queue._flows.values())
 
 
 def test_a_line_is_swept_once_more_have_left_than_wait() -> None:

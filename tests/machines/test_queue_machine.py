@@ -109,7 +109,7 @@ class QueueModel(RuleBasedStateMachine):
         """The running totals are those of the line, and the dead never outnumber the living by much."""
         assert len(self.queue) == self.queue.waiting == len(self.line.waiting)
         assert self.queue.cost == sum(one.cost for one in self.line.waiting)
-        kept = sum(len(heap) for heap in self.queue._flows.values())
+        kept = sum(len(list(flow)) for flow in self.queue._flows.values())
         assert kept <= 2 * len(self.line.waiting) + 65
 
     def teardown(self) -> None:
