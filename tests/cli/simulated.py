@@ -1,11 +1,12 @@
 """What tests of `seawall simulate` share: a small scenario's file, a module of stacks, and the command as a process."""
 
 import os
-import signal
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
+
+from interrupts import heard
 
 import seawall
 
@@ -83,7 +84,7 @@ def process(path: Path, *arguments: str, **environment: str) -> "subprocess.Pope
         [sys.executable, "-m", "seawall.cli", "simulate", *arguments],
         cwd=path,
         env={**os.environ, "PYTHONPATH": source, "PYTHONIOENCODING": "utf-8", **environment},
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # it may be ignored where the tests run
+        preexec_fn=heard,
         text=True,
         encoding="utf-8",
         **settings,

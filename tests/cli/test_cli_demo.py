@@ -1,7 +1,6 @@
 """`seawall demo`, short, for real."""
 
 import asyncio
-import functools
 import io
 import re
 import signal
@@ -12,6 +11,7 @@ from itertools import pairwise
 
 import httpx
 import pytest
+from interrupts import heard
 from rich.console import Console
 from rich.text import Text
 
@@ -112,7 +112,6 @@ def test_dumb_terminal() -> None:
 def test_interrupted() -> None:
     """Ctrl-C shows what has been measured so far and exits 130."""
     command = [sys.executable, "-m", "seawall.cli", "demo", "--requests", "1000", "--duration", "60"]
-    heard = functools.partial(signal.signal, signal.SIGINT, signal.SIG_DFL)  # it may be ignored where the tests run
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
     with subprocess.Popen(command, **pipes, text=True, preexec_fn=heard) as demo:
         assert demo.stdout is not None

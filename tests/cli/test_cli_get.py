@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable
 
 import pytest
+from interrupts import heard
 
 from seawall.cli import main
 from seawall.cli.flaky import FlakyServer, Weather, Window
@@ -188,7 +189,7 @@ def test_interrupted(serve: Serve) -> None:
     slow = serve(Weather(slow=1.0, slow_latency=60.0))
     urls = [f"{serve(GOOD).url}/", f"{slow.url}/"]
     command = [sys.executable, "-m", "seawall.cli", "get", "--json", *urls]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as getting:
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, preexec_fn=heard) as getting:
         assert getting.stdout is not None
         assert getting.stdout.readline()
         while not slow.received:  # the second request may still be on its way
