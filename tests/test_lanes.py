@@ -22,6 +22,13 @@ async def until(deadline: float) -> float:
     return loop.time()
 
 
+async def unwoken(deadline: float) -> float:
+    """Wait in a line until a deadline. Returns when it struck."""
+    assert not await runtime.ASYNCIO.waiter().wait(deadline)
+    return asyncio.get_running_loop().time()
+
+
+@pytest.mark.parametrize("wait", [until, unwoken])
 @pytest.mark.parametrize(
     "deadlines",
     [
@@ -31,11 +38,11 @@ async def until(deadline: float) -> float:
         pytest.param([random.Random(7).uniform(0, 30) for _ in range(300)], id="any"),
     ],
 )
-def test_every_deadline_strikes_at_its_time(deadlines: list[float]) -> None:
+def test_every_deadline_strikes_at_its_time(deadlines: list[float], wait: Any) -> None:
     """Neither order nor number of the deadlines of a loop moves any of them."""
 
     async def main() -> Any:
-        return await asyncio.gather(*map(until, deadlines))
+        return await asyncio.gather(*map(wait, deadlines))
 
     assert virtual_loop.run(main()) == [pytest.approx(max(at, 0.0), abs=NEAR) for at in deadlines]
 
@@ -79,11 +86,39 @@ def test_a_burst_of_deadlines_takes_one_timer_of_the_loop() -> None:
         before = len(taken)
         await asyncio.sleep(0)
         await runtime.ASYNCIO.within(asyncio.sleep(0), 5000.0)
-        return before, len(runtime._lanes.lane._timers)
+        return before, sum(len(lane._waiting) for lane in runtime._lanes.lanes)
 
     before, left = virtual_loop.run(main())
     assert before <= 2  # its timer, and the one of `sleep`
     assert left == 1, "those that are over leave with the next one"
+
+
+def test_attempts_and_waits_in_lines_part_by_themselves() -> None:
+    """Some have ten seconds and others thirty: in each kind they come in order, and there is one timer for either."""
+
+    async def main() -> Any:
+        loop, began = asyncio.get_running_loop(), runtime.ASYNCIO.now()
+        taken: list[float] = []
+        call_later = loop.call_later
+        loop.call_later = lambda delay, *args: taken.append(delay) or call_later(delay, *args)  # type: ignore[method-assign, assignment, misc, func-returns-value]
+        waiters = [runtime.ASYNCIO.waiter() for _ in range(200)]
+        waits = []
+        for number, waiter in enumerate(waiters):
+            waits += [
+                asyncio.create_task(waiter.wait(began + 30 + number / 100)),
+                asyncio.create_task(until(began + 10 + number / 100)),
+            ]
+        await asyncio.sleep(9)
+        before = len(taken)
+        for waiter in waiters[:100]:
+            waiter.wake()
+        await asyncio.gather(*waits[1::2])
+        return before, await asyncio.gather(*waits[::2]), loop.time() - began
+
+    before, woken, took = virtual_loop.run(main())
+    assert before == 3  # one for each kind, and that of `sleep`
+    assert woken == [True] * 100 + [False] * 100
+    assert took == pytest.approx(30 + 1.99, abs=NEAR)
 
 
 def test_two_loops_of_a_thread_keep_their_deadlines_apart() -> None:

@@ -29,7 +29,31 @@ def running_loop() -> asyncio.AbstractEventLoop:
         ) from None
 
 
-class AsyncioWaiter:
+class _Timed:
+    """What fires at its deadline, unless it is over by then."""
+
+    __slots__ = ("deadline", "handle", "live")
+    deadline: float
+    live: Any  # None once it is over
+    handle: asyncio.TimerHandle | None  # where it has a timer of its own
+
+    def begin(self, deadline: float, live: Any, loop: asyncio.AbstractEventLoop) -> None:
+        self.deadline, self.live, self.handle = deadline, live, None
+        for lane in _lanes.lanes if _lanes.loop is loop else _lanes.of(loop):
+            if lane.take(self, loop):
+                return
+        self.handle = loop.call_later(max(0.0, deadline - time.monotonic()), self.fire)
+
+    def end(self) -> None:
+        self.live = None
+        if self.handle is not None:
+            self.handle.cancel()
+
+    def fire(self) -> None:
+        raise NotImplementedError
+
+
+class AsyncioWaiter(_Timed):
     """A future that any thread may resolve."""
 
     __slots__ = ("_future", "_loop")
@@ -51,11 +75,15 @@ class AsyncioWaiter:
     async def wait(self, until: float) -> bool:
         if until == INF:
             return await self._future
-        timer = self._loop.call_later(max(0.0, until - time.monotonic()), self._resolve, False)
+        self.begin(until, self._future, self._loop)
         try:
             return await self._future
         finally:
-            timer.cancel()
+            self.end()
+
+    def fire(self) -> None:
+        if self.live is not None:
+            self._resolve(False)
 
     def _resolve(self, woken: bool) -> None:
         if not self._future.done():
@@ -94,7 +122,7 @@ class AsyncioRuntime(Awaiting):
         return "<seawall asyncio runtime>"
 
 
-class _Timer:
+class _Timer(_Timed):
     """Cancels the current task at a deadline, and tells our cancellation from anybody else's.
 
     Whatever comes out of the awaited code, a cancellation that this timer asked for must be taken back
@@ -102,89 +130,89 @@ class _Timer:
     cancellation is pending. Caller and timer may both cancel within one tick of the loop.
     """
 
-    __slots__ = ("_entry", "_ours", "deadline", "fired", "handle", "task")
+    __slots__ = ("_entry", "_ours", "fired")
 
     def __init__(self, deadline: float) -> None:
         loop = running_loop()
         task = asyncio.current_task(loop)
         if task is None:  # pragma: no cover - httpx itself cannot run outside of a task
             raise RuntimeError("a seawall deadline needs to run inside an asyncio task")
-        self.deadline = deadline
-        self.task: asyncio.Task[Any] | None = task  # None once it is over
-        self.handle: asyncio.TimerHandle | None = None
         self.fired = False
         self._entry = task.cancelling()
         self._ours: bool | None = None
-        (_lanes.lane if _lanes.loop is loop else _lanes.of(loop)).add(self, loop)
+        self.begin(deadline, task, loop)
 
     def fire(self) -> None:
-        if self.task is not None:
+        if self.live is not None:
             self.fired = True
-            self.task.cancel()
+            self.live.cancel()
 
     def was_ours(self) -> bool:
         """Take our cancellation back. True if it was the only one."""
         if self._ours is None:
-            assert self.task is not None
-            self._ours = self.task.uncancel() <= self._entry
+            assert self.live is not None
+            self._ours = self.live.uncancel() <= self._entry
         return self._ours
 
     def disarm(self) -> None:
-        if self.handle is not None:
-            self.handle.cancel()
         if self.fired:
             self.was_ours()
-        self.task = None
+        self.end()
 
 
 class _Lane:
-    """The deadlines of one loop. They mostly come in the order in which they fall due, so one timer serves them all.
+    """Deadlines of one loop that come in the order in which they fall due, so that one timer serves them all.
 
     A timer of the loop's own for each, set and cancelled, costs three times as much.
     """
 
     def __init__(self) -> None:
-        self._timers: deque[_Timer] = deque()
+        self._waiting: deque[_Timed] = deque()
         self._wakes = INF  # when the loop's timer rings
 
-    def add(self, timer: _Timer, loop: asyncio.AbstractEventLoop) -> None:
-        """Have it fire at its deadline, unless it is over by then."""
-        timers, deadline = self._timers, timer.deadline
-        while timers and timers[0].task is None:
-            timers.popleft()
+    def take(self, timed: _Timed, loop: asyncio.AbstractEventLoop) -> bool:
+        """Whether it comes in order here; then it fires at its deadline."""
+        waiting, deadline = self._waiting, timed.deadline
+        while waiting and waiting[0].live is None:
+            waiting.popleft()
         if self._wakes == INF:
             self._ring(deadline, loop)
-        elif deadline < self._wakes or (timers and deadline < timers[-1].deadline):  # out of order
-            timer.handle = loop.call_later(max(0.0, deadline - time.monotonic()), timer.fire)
-            return
-        timers.append(timer)
+        elif deadline < self._wakes or (waiting and deadline < waiting[-1].deadline):
+            return False
+        waiting.append(timed)
+        return True
 
     def _ring(self, at: float, loop: asyncio.AbstractEventLoop) -> None:
         self._wakes = at
         loop.call_later(max(0.0, at - time.monotonic()), self._rung, loop)
 
     def _rung(self, loop: asyncio.AbstractEventLoop) -> None:
-        timers, now = self._timers, time.monotonic()
-        while timers and (timers[0].task is None or timers[0].deadline <= now):
-            timers.popleft().fire()
-        if timers:
-            self._ring(timers[0].deadline, loop)
+        waiting, now = self._waiting, time.monotonic()
+        while waiting and (waiting[0].live is None or waiting[0].deadline <= now):
+            waiting.popleft().fire()
+        if waiting:
+            self._ring(waiting[0].deadline, loop)
         else:
             self._wakes = INF
 
 
 class _Lanes(threading.local):
-    """The lane of each loop, and at hand that of the one which runs in this thread."""
+    """The lanes of each loop, and at hand those of the one which runs in this thread.
+
+    There are several, since what waits in a line has more time than an attempt: each takes the first in which it comes
+    in order, so that the two kinds part by themselves.
+    """
 
     def __init__(self) -> None:
         self.loop: asyncio.AbstractEventLoop | None = None
-        self.lane = _Lane()
-        self._all: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, _Lane] = weakref.WeakKeyDictionary()
+        self.lanes: tuple[_Lane, ...] = ()
+        self._all: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, tuple[_Lane, ...]] = weakref.WeakKeyDictionary()
 
-    def of(self, loop: asyncio.AbstractEventLoop) -> _Lane:
+    def of(self, loop: asyncio.AbstractEventLoop) -> tuple[_Lane, ...]:
         """Turn to a loop."""
-        self.loop, self.lane = loop, self._all.setdefault(loop, _Lane())
-        return self.lane
+        lanes = self._all.setdefault(loop, (_Lane(), _Lane(), _Lane()))
+        self.loop, self.lanes = loop, lanes
+        return lanes
 
 
 _lanes = _Lanes()
