@@ -81,7 +81,7 @@ def test_under_threads_there_is_nothing_to_interrupt() -> None:
         await THREADS.sleep(0)
         return "done"
 
-    assert run(THREADS.within(work(), THREADS.now() - 1)) == "done"
+    assert run(lambda deadline: THREADS.within(work(), deadline), THREADS.now() - 1) == "done"
 
 
 class Slow(httpx.BaseTransport, httpx.SyncByteStream):

@@ -3,7 +3,7 @@
 A coroutine for each would cost more than all that they do.
 """
 
-from collections.abc import Callable, Container
+from collections.abc import Container
 from types import CoroutineType
 from typing import TYPE_CHECKING, Any
 
@@ -11,15 +11,13 @@ from ._call import Call
 from ._calm import calm
 
 if TYPE_CHECKING:
-    from ._policy import Gate, Layers, Next, Repeater
+    from ._policy import Gate, Layers, Repeater, Step
 
 Outcome = tuple[Any, BaseException | None]
 """A response, or what was raised in its place."""
 
 
-def together(
-    gates: "Layers[Gate[Any]]", next: Callable[[Call], Any], repeater: "tuple[Repeater[Any], Any] | None" = None
-) -> "Next":
+def together(gates: "Layers[Gate[Any]]", next: "Step", repeater: "tuple[Repeater[Any], Any] | None" = None) -> "Step":
     """Neighbouring gates, the first outermost, and a repeater around them."""
     inward = tuple((gate.enter, state) for gate, state in gates)
     outward = tuple((gate.passed, state) for gate, state in reversed(gates) if gate.keeps(state) is None)

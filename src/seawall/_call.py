@@ -6,7 +6,7 @@ trail rides there (and holds no request or response itself, which would make a c
 that an auth flow makes anew, such as one for a token, has nothing of it: the client tells what it is `SENDING`.
 """
 
-from collections.abc import Hashable
+from collections.abc import Awaitable, Hashable
 from contextvars import ContextVar, Token
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -192,11 +192,11 @@ class Call:
         vars(branch).update(vars(self), reused=False)
         return branch
 
-    async def wait(self, waiter: Waiter, until: float) -> bool:
+    def wait(self, waiter: Waiter, until: float) -> Awaitable[bool]:
         """Wait in a line. True if woken, False at time `until`; `CircuitOpen` once its circuit has opened."""
-        guard = self.guard
-        if guard is None:
-            return await waiter.wait(until)
+        return waiter.wait(until) if self.guard is None else self._guarded(waiter, until)
+
+    async def _guarded(self, waiter: Waiter, until: float) -> bool:
         self._each_guard("watch", waiter)
         try:
             woken = await waiter.wait(until)
@@ -214,11 +214,11 @@ class Call:
 
     def hold(self, response: Any, holds: "list[Hold]") -> None:
         """Keep these until the response's body is read, closed, broken or dropped."""
-        stream = response.stream
-        chain = self.chain
-        if type(stream) is chain.body:
+        stream, chain = response.stream, self.chain
+        kind = type(stream)
+        if kind is chain.body:
             stream.add(self, holds)
-        elif response.is_closed or type(stream) is chain.bytes_stream:
+        elif kind is chain.bytes_stream or response.is_closed:
             # nothing more comes over the network; read before it reached us (by a mock, a cache), it never closes
             for hold in holds:
                 hold.settle(self, "read", None)

@@ -6,7 +6,7 @@ for all gates of a kind that is known here, which takes half the time of asking 
 in has taken nothing, and is run by `attempts`; with any other outcome it goes on there.
 """
 
-from collections.abc import Callable, Container
+from collections.abc import Callable, Container, Coroutine
 from collections.abc import Set as AbstractSet
 from types import CoroutineType
 from typing import TYPE_CHECKING, Any
@@ -18,18 +18,21 @@ from ._options import DEFAULTS
 
 if TYPE_CHECKING:
     from ._circuit import CircuitState
-    from ._policy import Gate, Layers, Next, Repeater
+    from ._policy import Gate, Layers, Repeater, Step
     from ._slots import Slots
     from ._throttle import ThrottleState
 
 
 def calm(
     gates: "Layers[Gate[Any]]",
-    next: Callable[[Call], Any],
+    next: "Step",
     repeater: "tuple[Repeater[Any], Any] | None",
-    attempts: Callable[..., Any],
-) -> "Next":
-    """What runs calm calls through these gates, and `attempts` where one is not."""
+    attempts: Callable[..., Coroutine[Any, Any, Any]],
+) -> "Step":
+    """What runs calm calls through these gates, and `attempts` where one is not.
+
+    No coroutine but that of a response which must be awaited: where that is there at once, so is what this returns.
+    """
     parts: dict[str, tuple[Any, Any]] = {}
     for gate, state in gates:
         part = gate.part(state)
@@ -53,65 +56,69 @@ def calm(
     followed: ThrottleState | None = rate if throttle is not None and throttle.follow_server else None
     kept: list[Hold] = [] if slots is None else [slots]
 
-    async def run(call: Call) -> Any:
-        chain = call.chain
-        calmly = True
-        if repeat is not None and type(call.request.stream) is not chain.bytes_stream:
-            calmly = False  # the repeater has to remember where the body stands
-        elif rate is not None and call.options is not DEFAULTS and call.options.cost != 1:
-            calmly = False
-        elif circuit is not None:
+    def run(call: Call) -> Any:
+        if repeat is not None and type(call.request.stream) is not call.chain.bytes_stream:
+            return attempts(call)  # the repeater has to remember where the body stands
+        if rate is not None and call.options is not DEFAULTS and call.options.cost != 1:
+            return attempts(call)
+        if circuit is not None:
             generation = circuit.generation  # before the state: a transition in between revokes it
-            calmly = circuit.state == "closed"
-        if calmly:
+            if circuit.state != "closed":
+                return attempts(call)
+        if slots is not None:
             try:
-                if slots is not None:
-                    free.pop()
+                free.pop()
             except IndexError:
-                calmly = False
-            else:
-                try:
-                    if rate is not None:
-                        leases.pop()[0] = call.runtime.now()
-                except IndexError:
-                    calmly = False
-                    if slots is not None:
-                        slots.release()
-        if not calmly:
-            return await attempts(call)
-
+                return attempts(call)
+        if rate is not None:
+            try:
+                leases.pop()[0] = call.runtime.now()
+            except IndexError:
+                if slots is not None:
+                    slots.release()
+                return attempts(call)
         if circuit is not None:
             admission = Admission()
             admission.circuit, admission.generation, admission.outer = circuit, generation, call.guard
             call.guard = admission
-        response, failure = None, None
         try:
             response = next(call)
-            if type(response) is CoroutineType:  # a transport that answers at once is not awaited
-                response = await response
+        except BaseException as failure:
+            return attempts(call, (None, failure))
+        return later(call, response) if type(response) is CoroutineType else passed(call, response)
+
+    async def later(call: Call, answer: Any) -> Any:
+        try:
+            response = await answer
         except BaseException as raised:
             failure = raised
         else:
-            if response.status_code not in notable:
-                if followed is not None:
-                    if followed.until_look > 1:
-                        followed.until_look -= 1
-                    else:
-                        throttle.passed(call, followed, response)
-                if circuit is not None:
-                    call.guard = admission.outer
-                    wait = chain.attempt_timeout  # as `await_body`, which would be a call
-                    admission.due = call.runtime.now() + (wait if wait < INF else circuit.settings.open_for)
-                    circuit.pending.append(admission)
-                    call.hold(response, [admission, *kept])  # the verdict comes before the slot is handed on
-                elif kept:
-                    call.hold(response, kept.copy())
-                if repeat is not None and not budget.full:
-                    repeat.succeeded(budget, None)
-                return response
+            response = passed(call, response)
+            return await response if type(response) is CoroutineType else response
         try:
-            return await attempts(call, (response, failure))
+            return await attempts(call, (None, failure))
         finally:
-            failure = None  # or it and this frame would keep each other
+            del failure  # or it and this frame would keep each other
+
+    def passed(call: Call, response: Any) -> Any:
+        if response.status_code in notable:
+            return attempts(call, (response, None))
+        if followed is not None:
+            if followed.until_look > 1:
+                followed.until_look -= 1
+            else:
+                throttle.passed(call, followed, response)
+        if circuit is not None:
+            admission: Any = call.guard
+            call.guard = admission.outer
+            wait = call.chain.attempt_timeout  # as `await_body`, which would be a call
+            admission.due = call.runtime.now() + (wait if wait < INF else circuit.settings.open_for)
+            circuit.pending.append(admission)
+            call.hold(response, [admission, *kept])  # the verdict comes before the slot is handed on
+        elif kept:
+            call.hold(response, kept.copy())
+        if repeat is not None and not budget.full:
+            repeat.succeeded(budget, None)
+        return response
 
     return run

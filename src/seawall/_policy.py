@@ -20,6 +20,8 @@ S = TypeVar("S")
 P = TypeVar("P")
 Next = Callable[[Call], Awaitable[Any]]
 """The rest of the chain, as a policy's `handle` gets it: awaits to a response."""
+Step = Callable[[Call], Any]
+"""A part of a chain: returns a response if it is there at once, or else a coroutine to await for it."""
 Key = Literal["origin", "endpoint", "client"] | Callable[[Any], Hashable]
 Methods = AbstractSet[str] | list[str] | tuple[str, ...]
 Part = Literal["circuit", "limit", "rate"]
@@ -100,7 +102,7 @@ class Gate(Policy[S]):
         return frozenset()
 
     async def handle(self, call: Call, state: S, next: Next) -> Any:
-        return await together(((self, state),), next)(call)
+        return await _awaited(together(((self, state),), next))(call)
 
 
 class Repeater(Policy[S]):
@@ -134,34 +136,29 @@ class Repeater(Policy[S]):
         raise NotImplementedError
 
     async def handle(self, call: Call, state: S, next: Next) -> Any:
-        return await together((), next, (self, state))(call)
+        return await _awaited(together((), next, (self, state)))(call)
 
 
-def bind(layers: Sequence[tuple[Policy[Any], Any]], leaf: Callable[[Call], Any]) -> Next:
-    """Policies around a leaf, each with its state, the first outermost. Done once per endpoint and key.
-
-    A leaf returns a response, or a coroutine to await for it.
-    """
-    chain = leaf
+def bind(layers: Sequence[tuple[Policy[Any], Any]], leaf: Step) -> Step:
+    """Policies around a leaf, each with its state, the first outermost. Done once per endpoint and key."""
+    chain, awaited = leaf, False
     gates: Layers[Gate[Any]] = ()
     for policy, state in reversed(layers):
         handle = type(policy).handle
         if handle is Gate.handle and isinstance(policy, Gate):
             gates = (policy, state), *gates
         elif handle is Repeater.handle and isinstance(policy, Repeater):
-            chain, gates = together(gates, chain, (policy, state)), ()
+            chain, gates, awaited = together(gates, chain, (policy, state)), (), False
         else:
             if gates:
-                chain, gates = together(gates, chain), ()
-            chain = _around(policy, state, _awaited(leaf) if chain is leaf else chain)
-    if gates:
-        return together(gates, chain)
-    return _awaited(leaf) if chain is leaf else chain
+                chain, gates, awaited = together(gates, chain), (), False
+            chain, awaited = _around(policy, state, chain if awaited else _awaited(chain)), True
+    return together(gates, chain) if gates else chain
 
 
-def _awaited(leaf: Callable[[Call], Any]) -> Next:
+def _awaited(step: Step) -> Next:
     async def awaited(call: Call) -> Any:
-        response = leaf(call)
+        response = step(call)
         return await response if type(response) is CoroutineType else response
 
     return awaited
@@ -193,7 +190,7 @@ class Chain:
     def __init__(
         self,
         *,
-        enter: Next,
+        enter: Step,
         endpoint: str,
         origin: Hashable,
         family: Any,

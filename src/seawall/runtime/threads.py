@@ -1,6 +1,6 @@
 """The thread runtime: runs the same coroutine without ever suspending it.
 
-`run` sends one None into the chain; everything that would await blocks the thread inside instead. A
+`run` sends one None into what a chain returns; everything that would await blocks the thread inside instead. A
 coroutine that suspends all the same is a policy that awaited something foreign, and is told so by name.
 
 A blocking read cannot be interrupted from outside, and a socket timeout starts anew with each byte that
@@ -14,7 +14,8 @@ import random
 import socket
 import threading
 import time
-from collections.abc import Awaitable, Hashable
+from collections.abc import Awaitable, Callable, Hashable
+from types import CoroutineType
 from typing import Any, TypeVar
 
 from .._errors import Expired
@@ -26,16 +27,19 @@ INF = float("inf")
 TIMEOUTS = ("connect", "read", "write", "pool")
 
 
-def run(chain: Any) -> Any:
-    """Run a chain of policies to its end in this thread."""
+def run(chain: Callable[[Any], Any], call: Any) -> Any:
+    """Run a call through a chain of policies, to its end in this thread."""
     try:
-        chain.send(None)
+        outcome = chain(call)
+        if type(outcome) is not CoroutineType:
+            return outcome
+        outcome.send(None)
     except StopIteration as done:
         return done.value
     except Escaped as escaped:
         raise escaped.original from escaped.original.__cause__
-    culprit = _suspended(chain)
-    chain.close()
+    culprit = _suspended(outcome)
+    outcome.close()
     raise RuntimeError(
         f"{culprit} suspended in a sync client: a policy may only await `next(call)` and what "
         "`call.runtime` and `call.wait` offer"
