@@ -1,6 +1,5 @@
 """Edges of slots and of their line: calls thrown away in it, the sweep of its dead, what a snapshot tells."""
 
-from collections import OrderedDict
 from types import SimpleNamespace
 from typing import Any
 
@@ -228,7 +227,7 @@ def test_what_is_ahead_of_the_last_one_is_known_without_a_look_at_the_line() -> 
         tickets = [Ticket(Waiter(), float(rank), cost=2) for rank in range(3)]
         for ticket in tickets:
             queue.push(ticket)
-        line, queue._flows = queue._flows, OrderedDict()  # nobody there to be looked at
+        line, queue._flows = queue._flows, {}  # nobody there to be looked at
         assert queue.ahead(2.0) == 6
         queue._flows = line
         for ticket in tickets:

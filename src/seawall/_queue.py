@@ -11,7 +11,7 @@
 
 import heapq
 import math
-from collections import OrderedDict, deque
+from collections import deque
 from collections.abc import Hashable, Iterator
 from typing import Literal
 
@@ -42,11 +42,12 @@ Place = tuple[float, int, Ticket]
 
 
 class Flow:
-    """The places of one flow, the first in front. Most come in order; only those that overtake need a heap."""
+    """The places of one flow. Most come in order, and stand in a deque; only those that overtake need a heap."""
 
-    __slots__ = ("in_order", "overtaking")
+    __slots__ = ("in_order", "name", "overtaking")
 
-    def __init__(self) -> None:
+    def __init__(self, name: Hashable) -> None:
+        self.name = name
         self.in_order: deque[Place] = deque()
         self.overtaking: list[Place] = []
 
@@ -56,17 +57,24 @@ class Flow:
         else:
             heapq.heappush(self.overtaking, place)
 
-    def first(self) -> Ticket | None:
-        """Whose place is the first; None if there is none."""
-        if self.overtaking and not (self.in_order and self.in_order[0] < self.overtaking[0]):
-            return self.overtaking[0][2]
-        return self.in_order[0][2] if self.in_order else None
+    def front(self) -> deque[Place] | list[Place]:
+        """Where the first one stands, at its start. Empty if nobody is there."""
+        in_order, overtaking = self.in_order, self.overtaking
+        if overtaking and not (in_order and in_order[0] < overtaking[0]):
+            return overtaking
+        return in_order
 
     def drop_first(self) -> None:
-        if self.overtaking and not (self.in_order and self.in_order[0] < self.overtaking[0]):
-            heapq.heappop(self.overtaking)
-        else:
+        if self.front() is self.in_order:
             self.in_order.popleft()
+        else:
+            heapq.heappop(self.overtaking)
+
+    def sweep(self) -> None:
+        """Drop everybody who left."""
+        self.in_order = deque(place for place in self.in_order if place[2].state == "waiting")
+        self.overtaking = [place for place in self.overtaking if place[2].state == "waiting"]
+        heapq.heapify(self.overtaking)
 
     def __iter__(self) -> Iterator[Place]:
         yield from self.in_order
@@ -76,10 +84,11 @@ class Flow:
 class Queue:
     """Tickets in the order in which they are served."""
 
-    __slots__ = ("_flows", "_last", "_orders", "_places", "cost", "waiting")
+    __slots__ = ("_flows", "_last", "_orders", "_places", "_round", "cost", "waiting")
 
     def __init__(self) -> None:
-        self._flows: OrderedDict[Hashable, Flow] = OrderedDict()  # a dict is slow to find its first of many
+        self._flows: dict[Hashable, Flow] = {}
+        self._round: deque[Flow] = deque()  # all of them, in the order of their turns
         self._orders = 0
         self._places = 0  # of the waiting, and of those who left and were not dropped yet
         self._last = -math.inf  # no waiting ticket has a rank above it
@@ -94,7 +103,8 @@ class Queue:
         self._orders += 1
         flow = self._flows.get(ticket.flow)
         if flow is None:
-            flow = self._flows[ticket.flow] = Flow()
+            flow = self._flows[ticket.flow] = Flow(ticket.flow)
+            self._round.append(flow)
         flow.push((ticket.rank, self._orders, ticket))
         self._places += 1
         self.waiting += 1
@@ -103,15 +113,15 @@ class Queue:
 
     def peek(self) -> Ticket | None:
         """Whose turn it is."""
-        flows = self._flows
-        while flows:
-            flow = next(iter(flows.values()))
-            while (ticket := flow.first()) is not None:
+        while self._round:
+            flow = self._round[0]
+            while front := flow.front():
+                ticket = front[0][2]
                 if ticket.state == "waiting":
                     return ticket
                 flow.drop_first()
                 self._places -= 1
-            flows.popitem(last=False)
+            self._end_first()
         return None
 
     def pop(self) -> Ticket | None:
@@ -123,14 +133,13 @@ class Queue:
 
     def serve(self, ticket: Ticket) -> None:
         """Serve the one whose turn it is, as `peek` has told."""
-        flows = self._flows
-        flow = flows[ticket.flow]
+        flow = self._round[0]
         flow.drop_first()
         self._places -= 1
         if flow.in_order or flow.overtaking:
-            flows.move_to_end(ticket.flow)
+            self._round.rotate(-1)
         else:
-            del flows[ticket.flow]
+            self._end_first()
         ticket.state = "granted"
         self._gone(ticket)
 
@@ -160,12 +169,14 @@ class Queue:
         else:
             self.cost, self._last = 0.0, -math.inf
 
+    def _end_first(self) -> None:
+        """Nobody is left of the flow whose turn it is."""
+        del self._flows[self._round.popleft().name]
+
     def _sweep(self) -> None:
         """Drop everybody who left."""
-        for name, flow in list(self._flows.items()):
-            flow.in_order = deque(place for place in flow.in_order if place[2].state == "waiting")
-            flow.overtaking = [place for place in flow.overtaking if place[2].state == "waiting"]
-            heapq.heapify(flow.overtaking)
-            if not flow.in_order and not flow.overtaking:
-                del self._flows[name]
+        for flow in self._round:
+            flow.sweep()
+        self._round = deque(flow for flow in self._round if flow.in_order or flow.overtaking)
+        self._flows = {flow.name: flow for flow in self._round}
         self._places = self.waiting

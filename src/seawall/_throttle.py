@@ -130,10 +130,11 @@ class ThrottleState:
             queue = self._queue
             if queue.peek() is not ticket:
                 return INF, None
-            ready = self._ready_at(now, ticket.cost)
-            if ready > now:
-                return ready, None
-            self.engine.take(now, ticket.cost)
+            if self.pace.active or not self.engine.try_take(now, ticket.cost):
+                ready = self._ready_at(now, ticket.cost)
+                if ready > now:
+                    return ready, None
+                self.engine.take(now, ticket.cost)
             self.pace.take(now)
             queue.serve(ticket)
             return None, queue.peek()
