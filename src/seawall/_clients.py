@@ -236,20 +236,20 @@ class AsyncClient(FrontDoor):
 
         return Burst(self._crowd)
 
-    async def request(self, method: str, url: Any, **options: Any) -> Any:
-        """As the library's own. Of a burst only some start in one turn of the loop, so that answers get through."""
-        turns = self._burst.turns
-        turn = turns.enter()
-        if turn is not None:
-            await turn
-            turn = None  # or it would be kept, and walked through by every collection, until the answer is here
-        turns.under_way += 1
-        try:
-            return await super().request(method, url, **options)  # type: ignore[misc]
-        finally:
-            turns.under_way -= 1
+    if not TYPE_CHECKING:  # type checkers see the library's own signatures
 
-    if not TYPE_CHECKING:  # type checkers see the library's own signature
+        async def request(self, method: str, url: Any, **options: Any) -> Any:
+            """As the library's own. Of a burst only some start in one turn of the loop, so that answers get through."""
+            turns = self._burst.turns
+            turn = turns.enter()
+            if turn is not None:
+                await turn
+                turn = None  # or it would be kept, and walked through by every collection, until the answer is here
+            turns.under_way += 1
+            try:
+                return await super().request(method, url, **options)
+            finally:
+                turns.under_way -= 1
 
         async def send(self, request: Any, **options: Any) -> Any:
             """As the library's own. A request that is sent again is a new call, with a deadline of its own."""

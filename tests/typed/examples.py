@@ -131,6 +131,7 @@ def sync_client(server: ScriptedServer) -> None:
         assert_type(response, httpx.Response)
         assert_type(client.post(URL, json={}), httpx.Response)
         assert_type(client.send(client.build_request("GET", URL)), httpx.Response)
+        assert_type(client.request("GET", URL, params={"page": 2}), httpx.Response)
         assert_type(client.state, State)
         with client.stream("GET", URL) as streamed:
             assert_type(streamed, httpx.Response)
@@ -151,6 +152,7 @@ async def async_client(server: ScriptedServer) -> None:
         response = await client.get(URL)
         assert_type(response, httpx.Response)
         assert_type(await client.send(client.build_request("GET", URL)), httpx.Response)
+        assert_type(await client.request("GET", URL, params={"page": 2}), httpx.Response)
         async with client.stream("GET", URL) as streamed:
             assert_type(streamed, httpx.Response)
             await streamed.aread()
