@@ -1,7 +1,9 @@
 """Deadlines under asyncio: one timer of the loop serves those that come in order, whatever order they come in."""
 
 import asyncio
+import gc
 import random
+import weakref
 from typing import Any
 
 import pytest
@@ -119,6 +121,44 @@ def test_attempts_and_waits_in_lines_part_by_themselves() -> None:
     assert before == 3  # one for each kind, and that of `sleep`
     assert woken == [True] * 100 + [False] * 100
     assert took == pytest.approx(30 + 1.99, abs=NEAR)
+
+
+def test_what_is_over_does_not_pile_up_behind_what_is_not() -> None:
+    """One that takes its time keeps none of the thousands that come and go while it does."""
+
+    async def main() -> Any:
+        slow = asyncio.create_task(until(runtime.ASYNCIO.now() + 60))
+        most = 0
+        for _ in range(5 * runtime.ROOM):
+            await runtime.ASYNCIO.within(asyncio.sleep(0), runtime.ASYNCIO.now() + 60)
+            most = max(most, sum(len(lane._waiting) for lane in runtime._lanes.lanes))
+        await slow
+        return most
+
+    assert virtual_loop.run(main()) <= runtime.ROOM
+
+
+@pytest.mark.parametrize("wait", ["attempt", "line"])
+def test_a_loop_that_is_gone_is_not_kept(wait: str) -> None:
+    """Not once another runs in its thread, nor by what waited in it, be it over behind something that was not."""
+
+    async def main() -> Any:
+        left = asyncio.ensure_future(runtime.ASYNCIO.waiter().wait(runtime.ASYNCIO.now() + 60))
+        await asyncio.sleep(0)
+        until = runtime.ASYNCIO.now() + 60
+        if wait == "line":
+            waiter = runtime.ASYNCIO.waiter()
+            waiter.wake()
+            await waiter.wait(until)
+        else:
+            await runtime.ASYNCIO.within(asyncio.sleep(0), until)
+        left.cancel()
+        return weakref.ref(asyncio.get_running_loop())
+
+    gone = asyncio.run(main())
+    asyncio.run(main())
+    gc.collect()
+    assert gone() is None
 
 
 def test_two_loops_of_a_thread_keep_their_deadlines_apart() -> None:

@@ -17,6 +17,7 @@ from .._errors import Expired
 from ._awaiting import Awaiting, resume
 
 INF = float("inf")
+ROOM = 1_000
 
 
 def running_loop() -> asyncio.AbstractEventLoop:
@@ -53,7 +54,17 @@ class _Timed:
         raise NotImplementedError
 
 
-class AsyncioWaiter(_Timed):
+class _Alarm(_Timed):
+    """Ends the wait at a future with False."""
+
+    __slots__ = ()
+
+    def fire(self) -> None:
+        if self.live is not None and not self.live.done():
+            self.live.set_result(False)
+
+
+class AsyncioWaiter:
     """A future that any thread may resolve."""
 
     __slots__ = ("_future", "_loop")
@@ -64,10 +75,10 @@ class AsyncioWaiter(_Timed):
 
     def wake(self) -> bool:
         if asyncio._get_running_loop() is self._loop:
-            self._resolve(True)
+            self._resolve()
             return True
         try:
-            self._loop.call_soon_threadsafe(self._resolve, True)
+            self._loop.call_soon_threadsafe(self._resolve)
         except RuntimeError:  # the loop is closed: nobody waits there any more
             return False
         return True
@@ -75,19 +86,16 @@ class AsyncioWaiter(_Timed):
     async def wait(self, until: float) -> bool:
         if until == INF:
             return await self._future
-        self.begin(until, self._future, self._loop)
+        alarm = _Alarm()  # not this object: a lane may keep what is over, and with it the loop would be kept
+        alarm.begin(until, self._future, self._loop)
         try:
             return await self._future
         finally:
-            self.end()
+            alarm.end()
 
-    def fire(self) -> None:
-        if self.live is not None:
-            self._resolve(False)
-
-    def _resolve(self, woken: bool) -> None:
+    def _resolve(self) -> None:
         if not self._future.done():
-            self._future.set_result(woken)
+            self._future.set_result(True)
 
 
 class AsyncioRuntime(Awaiting):
@@ -168,6 +176,7 @@ class _Lane:
 
     def __init__(self) -> None:
         self._waiting: deque[_Timed] = deque()
+        self._room = ROOM  # for so many before those that are over, behind one that is not, are looked for
         self._wakes = INF  # when the loop's timer rings
 
     def take(self, timed: _Timed, loop: asyncio.AbstractEventLoop) -> bool:
@@ -180,6 +189,9 @@ class _Lane:
         elif deadline < self._wakes or (waiting and deadline < waiting[-1].deadline):
             return False
         waiting.append(timed)
+        if len(waiting) > self._room:
+            self._waiting = deque(one for one in waiting if one.live is not None)
+            self._room = max(ROOM, 2 * len(self._waiting))
         return True
 
     def _ring(self, at: float, loop: asyncio.AbstractEventLoop) -> None:
