@@ -6,6 +6,7 @@ for all gates of a kind that is known here, which takes half the time of asking 
 in has taken nothing, and is run by `attempts`; with any other outcome it goes on there.
 """
 
+import functools
 from collections.abc import Callable, Container, Coroutine
 from collections.abc import Set as AbstractSet
 from types import CoroutineType
@@ -45,7 +46,7 @@ def calm(
     doubtful: Container[int] = frozenset() if repeat is None else repeat.doubtful
     if not isinstance(doubtful, AbstractSet):  # it wants to see every outcome
         return attempts
-    notable = frozenset(doubtful).union(*(gate.notable for gate, _ in gates))
+    notable = _either(frozenset(doubtful), *(frozenset(gate.notable) for gate, _ in gates))
 
     absent = None, None
     circuit: CircuitState | None = parts.get("circuit", absent)[1]
@@ -122,3 +123,9 @@ def calm(
         return response
 
     return run
+
+
+@functools.lru_cache
+def _either(*statuses: frozenset[int]) -> frozenset[int]:
+    """All of them: one set for every key, since it takes more memory than all else that a calm call needs."""
+    return frozenset[int]().union(*statuses)

@@ -81,6 +81,10 @@ class Flow:
         yield from self.overtaking
 
 
+NOBODY: deque[Flow] = deque(maxlen=0)
+"""The round of a line in which nobody waits: most do not, and an empty deque takes 760 bytes."""
+
+
 class Queue:
     """Tickets in the order in which they are served."""
 
@@ -88,7 +92,7 @@ class Queue:
 
     def __init__(self) -> None:
         self._flows: dict[Hashable, Flow] = {}
-        self._round: deque[Flow] = deque()  # all of them, in the order of their turns
+        self._round = NOBODY  # all of them, in the order of their turns
         self._orders = 0
         self._places = 0  # of the waiting, and of those who left and were not dropped yet
         self._last = -math.inf  # no waiting ticket has a rank above it
@@ -103,6 +107,8 @@ class Queue:
         self._orders += 1
         flow = self._flows.get(ticket.flow)
         if flow is None:
+            if not self._flows:
+                self._round = deque()
             flow = self._flows[ticket.flow] = Flow(ticket.flow)
             self._round.append(flow)
         flow.push((ticket.rank, self._orders, ticket))
@@ -172,11 +178,14 @@ class Queue:
     def _end_first(self) -> None:
         """Nobody is left of the flow whose turn it is."""
         del self._flows[self._round.popleft().name]
+        if not self._flows:
+            self._round = NOBODY
 
     def _sweep(self) -> None:
         """Drop everybody who left."""
         for flow in self._round:
             flow.sweep()
-        self._round = deque(flow for flow in self._round if flow.in_order or flow.overtaking)
-        self._flows = {flow.name: flow for flow in self._round}
+        left = [flow for flow in self._round if flow.in_order or flow.overtaking]
+        self._round = deque(left) if left else NOBODY
+        self._flows = {flow.name: flow for flow in left}
         self._places = self.waiting

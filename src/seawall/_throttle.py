@@ -27,7 +27,8 @@ SCARCE = 0.1
 
 
 LEASES = RECENT
-"""How many starts are granted ahead at most."""
+"""How many starts are granted ahead at most. At first it is one, and then twice as many each time: few keys of many are
+asked often, and each lease is kept."""
 
 
 class ThrottleState:
@@ -52,6 +53,7 @@ class ThrottleState:
         self.leases: list[Lease] = []
         """Those that are left. `leases.pop()[0] = now` is a start; `IndexError`: ask `try_start`."""
         self._granted: list[Lease] = []  # the leases, and those that were used
+        self._most = 1  # how many are granted next
         self._queue = Queue()
         self._orphans: list[Ticket | tuple[float, float]] = []  # what collectors threw away
         self._lock = threading.Lock()
@@ -85,8 +87,9 @@ class ThrottleState:
                 return False
             pace.take(now)
             if not pace.active:
-                self._granted = self.engine.grant(now, LEASES)
+                self._granted = self.engine.grant(now, self._most)
                 self.leases.extend(self._granted)
+                self._most = min(LEASES, 2 * self._most)
             return True
 
     def _recall(self, now: float) -> None:
