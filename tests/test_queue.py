@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from seawall._queue import AGEING, Queue, Ticket
+from seawall._queue import AGEING, NOBODY, Queue, Ticket
 
 
 class Woken:
@@ -205,6 +205,26 @@ def test_a_swept_line_keeps_no_dead_tickets():
         queue.discard(one)
     assert sum(len(list(flow)) for flow in queue._flows.values()) < 200
     assert queue.pop() is staying
+
+
+@pytest.mark.parametrize("leave", [False, True], ids=["served", "left"])
+def test_a_line_in_which_nobody_waits_keeps_nothing(leave: bool):
+    """Neither at first nor after those who waited: there are many lines, and few in which anybody waits."""
+    queue = Queue()
+    assert queue._round is NOBODY
+    for _ in range(2):
+        tickets = [ticket(at, flow=at % 3) for at in range(100)]
+        for one in tickets:
+            queue.push(one)
+        assert queue._round is not NOBODY
+        for one in tickets:
+            if leave:
+                queue.discard(one)
+            else:
+                queue.pop()
+        assert queue.peek() is None
+        assert queue._round is NOBODY
+        assert not queue._flows
 
 
 def test_many_flows_cost_no_more_than_one():

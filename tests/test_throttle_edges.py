@@ -408,3 +408,17 @@ def test_a_collector_that_ends_the_head_of_the_line_wakes_the_next() -> None:
     state.abandon(head)
     assert behind.woken
     assert state.snapshot()["waiting"] == 1
+
+
+def test_few_starts_are_granted_ahead_at_first() -> None:
+    """A key that is asked once keeps one lease; one that is asked all the time gets ever more, to a bound."""
+    state = Throttle(1_000).new_state()
+    granted = []
+    for number in range(200):
+        if not state.leases:
+            assert state.try_start(number * 1e-6, 1)
+            granted.append(len(state.leases))
+        else:
+            assert state.try_start(number * 1e-6, 1)
+    assert granted[:7] == [1, 2, 4, 8, 16, 32, 32]
+    assert set(granted[7:]) == {32}

@@ -18,6 +18,7 @@ from ._awaiting import Awaiting, resume
 
 INF = float("inf")
 ROOM = 1_000
+"""So many deadlines a lane keeps, at the least, before it looks for those that are over."""
 
 
 def running_loop() -> asyncio.AbstractEventLoop:
