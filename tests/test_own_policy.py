@@ -77,6 +77,19 @@ class Slowly(seawall.Policy[None]):
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Later(seawall.Policy[None]):
+    """Asks for the response at once, and waits before it awaits it."""
+
+    server: ScriptedServer
+
+    async def handle(self, call: Any, state: None, next: Any) -> Any:
+        asked = next(call)
+        await call.runtime.sleep(0)
+        assert not self.server.requests
+        return await asked
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Stale(seawall.Policy[None]):
     """Answers by itself when the inside fails."""
 
@@ -216,6 +229,19 @@ def test_it_draws_from_the_runtimes_coin() -> None:
     assert drawn[0] == drawn[2] != drawn[1]
     asyncio.run(main())
     assert 0 <= drawn[3] < 1
+
+
+@pytest.mark.parametrize(
+    "inside",
+    [(), (Retry(),), tuple(seawall.standard())[1:], (Log(),), (Log(), Retry())],
+    ids=["the transport", "a retry", "the standard stack", "another one", "another one around a retry"],
+)
+def test_what_is_inside_begins_when_it_is_awaited(driver: str, inside: Any) -> None:
+    """Also where it would be there at once: whoever races branches starts each when it is due."""
+    server = ScriptedServer(then=200)
+    done = exchange(driver, server, Later(server=server), *inside)
+    assert done.response is not None
+    assert len(server.requests) == 1
 
 
 def test_it_sees_the_call() -> None:
