@@ -9,7 +9,7 @@ from calls import URL, client, outcome
 from seawall import ConcurrencyLimit
 from seawall._call import Trail
 from seawall._options import Options
-from seawall._queue import Queue, Ticket
+from seawall._queue import NOBODY, Queue, Ticket
 from seawall._slots import Slots
 from seawall.testing import ScriptedServer, VirtualRuntime, reply
 
@@ -201,6 +201,35 @@ def test_a_line_is_swept_once_more_have_left_than_wait() -> None:
         assert kept(queue) == waiting
         queue.discard(tickets.pop())
         assert kept(queue) == len(queue) == waiting // 2 - 1
+
+
+def test_those_who_were_served_are_none_of_those_who_left() -> None:
+    """They are out of the line: it is swept neither sooner nor later for them."""
+    queue = Queue()
+    tickets = [Ticket(Waiter(), float(rank)) for rank in range(300)]
+    for ticket in tickets:
+        queue.push(ticket)
+    for ticket in tickets[:100]:
+        assert queue.pop() is ticket
+    for ticket in tickets[200:]:
+        queue.discard(ticket)
+    assert kept(queue) == 200
+    queue.discard(tickets[199])
+    assert kept(queue) == 99
+
+
+def test_a_few_who_left_are_not_swept() -> None:
+    """However few wait: 64 are kept, one more is one too many, and where nobody waits nothing is kept."""
+    queue = Queue()
+    tickets = [Ticket(Waiter(), float(rank)) for rank in range(65)]
+    for ticket in tickets:
+        queue.push(ticket)
+    for ticket in tickets[:64]:
+        queue.discard(ticket)
+    assert kept(queue) == 65
+    queue.discard(tickets[64])
+    assert kept(queue) == 0
+    assert queue._round is NOBODY
 
 
 def test_those_who_left_at_the_front_are_dropped_without_a_sweep() -> None:
