@@ -30,6 +30,19 @@ async def unwoken(deadline: float) -> float:
     return asyncio.get_running_loop().time()
 
 
+def taken_from(loop: asyncio.AbstractEventLoop) -> list[float]:
+    """The delay of every timer that is taken from a loop from now on."""
+    taken: list[float] = []
+    call_later = loop.call_later
+    loop.call_later = lambda delay, *args: taken.append(delay) or call_later(delay, *args)  # type: ignore[method-assign, assignment, misc, func-returns-value]
+    return taken
+
+
+def kept() -> int:
+    """How many deadlines the lanes of this loop keep."""
+    return sum(len(lane._waiting) for lane in runtime._lanes.lanes)
+
+
 @pytest.mark.parametrize("wait", [until, unwoken])
 @pytest.mark.parametrize(
     "deadlines",
@@ -74,12 +87,10 @@ def test_a_wait_that_is_over_in_time_is_left_alone() -> None:
 
 def test_a_burst_of_deadlines_takes_one_timer_of_the_loop() -> None:
     """Thousands of attempts with one Timeout set and cancel no timer each, and leave nothing behind."""
-    taken: list[float] = []
 
     async def main() -> Any:
         loop = asyncio.get_running_loop()
-        call_later = loop.call_later
-        loop.call_later = lambda delay, *args: taken.append(delay) or call_later(delay, *args)  # type: ignore[method-assign, assignment, misc, func-returns-value]
+        taken = taken_from(loop)
         ready = loop.create_future()
         waits = [asyncio.create_task(runtime.ASYNCIO.within(asyncio.shield(ready), 10.0 + i)) for i in range(1000)]
         await asyncio.sleep(0)
@@ -88,7 +99,7 @@ def test_a_burst_of_deadlines_takes_one_timer_of_the_loop() -> None:
         before = len(taken)
         await asyncio.sleep(0)
         await runtime.ASYNCIO.within(asyncio.sleep(0), 5000.0)
-        return before, sum(len(lane._waiting) for lane in runtime._lanes.lanes)
+        return before, kept()
 
     before, left = virtual_loop.run(main())
     assert before <= 2  # its timer, and the one of `sleep`
@@ -100,9 +111,7 @@ def test_attempts_and_waits_in_lines_part_by_themselves() -> None:
 
     async def main() -> Any:
         loop, began = asyncio.get_running_loop(), runtime.ASYNCIO.now()
-        taken: list[float] = []
-        call_later = loop.call_later
-        loop.call_later = lambda delay, *args: taken.append(delay) or call_later(delay, *args)  # type: ignore[method-assign, assignment, misc, func-returns-value]
+        taken = taken_from(loop)
         waiters = [runtime.ASYNCIO.waiter() for _ in range(200)]
         waits = []
         for number, waiter in enumerate(waiters):
@@ -131,7 +140,7 @@ def test_what_is_over_does_not_pile_up_behind_what_is_not() -> None:
         most = 0
         for _ in range(5 * runtime.ROOM):
             await runtime.ASYNCIO.within(asyncio.sleep(0), runtime.ASYNCIO.now() + 60)
-            most = max(most, sum(len(lane._waiting) for lane in runtime._lanes.lanes))
+            most = max(most, kept())
         await slow
         return most
 

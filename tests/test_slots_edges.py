@@ -170,12 +170,18 @@ def test_flows_whose_calls_have_all_left_are_forgotten() -> None:
     assert (len(queue), queue.pop(), queue.pop()) == (1, staying, None)
 
 
-def test_a_sweep_keeps_the_order() -> None:
-    """Those who wait on are served as before, lowest rank first, whoever left between them."""
-    queue, waiter = Queue(), Waiter()
-    tickets = [Ticket(waiter, float(rank * 37 % 101)) for rank in range(101)]
+def lined_up(queue: Queue, *ranks: float, cost: float = 1) -> list[Ticket]:
+    """Tickets of these ranks, in line."""
+    tickets = [Ticket(Waiter(), float(rank), cost=cost) for rank in ranks]
     for ticket in tickets:
         queue.push(ticket)
+    return tickets
+
+
+def test_a_sweep_keeps_the_order() -> None:
+    """Those who wait on are served as before, lowest rank first, whoever left between them."""
+    queue = Queue()
+    tickets = lined_up(queue, *(rank * 37 % 101 for rank in range(101)))
     assert queue.cost == 101
     for ticket in tickets[:80]:
         queue.discard(ticket)
@@ -192,9 +198,7 @@ def kept(queue: Queue) -> int:
 def test_a_line_is_swept_once_more_have_left_than_wait() -> None:
     """Not sooner, which would take a look at everybody each time: neither at first nor after a sweep."""
     queue = Queue()
-    tickets = [Ticket(Waiter(), float(rank)) for rank in range(998)]
-    for ticket in tickets:
-        queue.push(ticket)
+    tickets = lined_up(queue, *range(998))
     for waiting in (998, 498):  # at first, and after a sweep
         for _ in range(waiting // 2):
             queue.discard(tickets.pop())
@@ -206,9 +210,7 @@ def test_a_line_is_swept_once_more_have_left_than_wait() -> None:
 def test_those_who_were_served_are_none_of_those_who_left() -> None:
     """They are out of the line: it is swept neither sooner nor later for them."""
     queue = Queue()
-    tickets = [Ticket(Waiter(), float(rank)) for rank in range(300)]
-    for ticket in tickets:
-        queue.push(ticket)
+    tickets = lined_up(queue, *range(300))
     for ticket in tickets[:100]:
         assert queue.pop() is ticket
     for ticket in tickets[200:]:
@@ -221,9 +223,7 @@ def test_those_who_were_served_are_none_of_those_who_left() -> None:
 def test_a_few_who_left_are_not_swept() -> None:
     """However few wait: 64 are kept, one more is one too many, and where nobody waits nothing is kept."""
     queue = Queue()
-    tickets = [Ticket(Waiter(), float(rank)) for rank in range(65)]
-    for ticket in tickets:
-        queue.push(ticket)
+    tickets = lined_up(queue, *range(65))
     for ticket in tickets[:64]:
         queue.discard(ticket)
     assert kept(queue) == 65
@@ -235,9 +235,7 @@ def test_a_few_who_left_are_not_swept() -> None:
 def test_those_who_left_at_the_front_are_dropped_without_a_sweep() -> None:
     """They are gone with the next look at the front, and no longer count as those who have left."""
     queue = Queue()
-    front, back = ([Ticket(Waiter(), float(rank)) for rank in ranks] for ranks in (range(60), range(60, 460)))
-    for ticket in (*front, *back):
-        queue.push(ticket)
+    front, back = lined_up(queue, *range(60)), lined_up(queue, *range(60, 460))
     for ticket in front:
         queue.discard(ticket)
     assert queue.peek() is back[0]
@@ -253,9 +251,7 @@ def test_what_is_ahead_of_the_last_one_is_known_without_a_look_at_the_line() -> 
     """Whoever comes last waits behind the cost of all, be it of the same rank; also where a line was empty."""
     queue = Queue()
     for _ in range(2):
-        tickets = [Ticket(Waiter(), float(rank), cost=2) for rank in range(3)]
-        for ticket in tickets:
-            queue.push(ticket)
+        tickets = lined_up(queue, *range(3), cost=2)
         line, queue._flows = queue._flows, {}  # nobody there to be looked at
         assert queue.ahead(2.0) == 6
         queue._flows = line

@@ -55,14 +55,19 @@ class _Timed:
         raise NotImplementedError
 
 
+def _resolve(future: "asyncio.Future[bool]", woken: bool) -> None:
+    if not future.done():
+        future.set_result(woken)
+
+
 class _Alarm(_Timed):
     """Ends the wait at a future with False."""
 
     __slots__ = ()
 
     def fire(self) -> None:
-        if self.live is not None and not self.live.done():
-            self.live.set_result(False)
+        if self.live is not None:
+            _resolve(self.live, False)
 
 
 class AsyncioWaiter:
@@ -76,10 +81,10 @@ class AsyncioWaiter:
 
     def wake(self) -> bool:
         if asyncio._get_running_loop() is self._loop:
-            self._resolve()
+            _resolve(self._future, True)
             return True
         try:
-            self._loop.call_soon_threadsafe(self._resolve)
+            self._loop.call_soon_threadsafe(_resolve, self._future, True)
         except RuntimeError:  # the loop is closed: nobody waits there any more
             return False
         return True
@@ -93,10 +98,6 @@ class AsyncioWaiter:
             return await self._future
         finally:
             alarm.end()
-
-    def _resolve(self) -> None:
-        if not self._future.done():
-            self._future.set_result(True)
 
 
 class AsyncioRuntime(Awaiting):
