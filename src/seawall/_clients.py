@@ -207,11 +207,23 @@ class FrontDoor(Member):
             trust_env=trust_env,
             **options,
         )  # type: ignore[call-arg]  # the library's client comes next in the order of bases
+        self._own_cookies = self.family.cookies(super().cookies.jar)  # type: ignore[misc]
 
     @property
     def state(self) -> State:
         """What the policies remember: circuits, limits, throttles, budgets."""
         return self._shared_state
+
+    if not TYPE_CHECKING:  # type checkers see the library's own
+
+        @property
+        def cookies(self) -> Any:
+            """As the library's own, but not looked for in responses that set none."""
+            return self._own_cookies
+
+        @cookies.setter
+        def cookies(self, cookies: Any) -> None:
+            self._own_cookies = self.family.cookies(cookies)
 
 
 class AsyncClient(FrontDoor):

@@ -13,6 +13,7 @@ from typing import Any
 
 from . import _errors as errors
 from ._body import AsyncBodyMixin, SyncBodyMixin
+from ._cookies import Cookies
 
 
 class Family:
@@ -43,6 +44,9 @@ class Family:
         self._vague = {lib.RequestError, lib.TransportError, lib.TimeoutException}
         self.async_body = type("AsyncBody", (AsyncBodyMixin, lib.AsyncByteStream), {"__module__": home})
         self.sync_body = type("SyncBody", (SyncBodyMixin, lib.SyncByteStream), {"__module__": home})
+        self.cookies = lib.Cookies
+        if self.name == "httpx":  # httpx2 has the like of it built in
+            self.cookies = type("Cookies", (Cookies, lib.Cookies), {"__module__": home})
         self.origin = _origin_getter(lib)
         """The scheme, host and port of a URL, as one key."""
 

@@ -57,6 +57,14 @@ def _any_timeout(seen: Seen) -> None:
     seen["log"] = [LEFT.sub("timeout=...", line) for line in seen["log"]]
 
 
+def _librarys(kind: Any) -> Any:
+    return kind.__bases__[-1] if isinstance(kind, type) and kind.__module__.startswith("seawall") else kind
+
+
+def _any_cookies(seen: Seen) -> None:
+    seen["notes"] = [[_librarys(kind) for kind in note] for note in seen["notes"]]
+
+
 MEANT = {
     "watched": Difference(
         "a transport of your own gets the request as you made it",
@@ -81,5 +89,10 @@ MEANT = {
         "`timeout=None` waits for ever",
         "until the deadline of a `Timeout`; in a sync client httpcore is told, and logs, what is left until then",
         _any_timeout,
+    ),
+    "cookies": Difference(
+        "`client.cookies` is an `httpx.Cookies`",
+        "of Seawall's own clients one of a derived class, which only looks for cookies where some are set",
+        _any_cookies,
     ),
 }

@@ -195,6 +195,7 @@ async def test_subclass(user: User) -> None:
 
 async def test_settings_are_the_librarys(user: User) -> None:
     """What is taken from a client has the library's own types."""
+    user.expect("cookies")
     async with user.client(timeout=4) as client:
         settings = (client.timeout, client.cookies, client.headers, client.base_url, client.params)
         user.note([type(each) for each in settings])

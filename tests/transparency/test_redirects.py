@@ -1,5 +1,8 @@
 """Redirects and cookies."""
 
+from http.cookiejar import CookieJar
+from typing import Any
+
 import pytest
 
 from .user import ONCE, User
@@ -100,6 +103,44 @@ async def test_cookies_along_redirects(user: User) -> None:
     async with user.client(follow_redirects=True) as client:
         answer = await user(client.get("/redirect/302/3"))
         user.note(answer, [each.cookies for each in answer.history], client.cookies)
+
+
+class Jar(CookieJar):
+    """Counts the responses that it is shown, and the cookies."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.shown: list[int] = []
+
+    def make_cookies(self, response: Any, request: Any) -> Any:
+        made = super().make_cookies(response, request)
+        self.shown.append(len(made))
+        return made
+
+
+class Duck:
+    """Anything that does what the library asks of a jar."""
+
+    def __init__(self) -> None:
+        self.shown = 0
+
+    def __iter__(self) -> Any:
+        return iter(())
+
+    def extract_cookies(self, response: Any, request: Any) -> None:
+        self.shown += 1
+
+    def add_cookie_header(self, request: Any) -> None:
+        pass
+
+
+async def test_a_jar_of_ones_own(user: User) -> None:
+    """A jar of one's own is the one that is used, and shown what it would be shown by a bare client."""
+    for jar in (Jar(), Duck()):
+        async with user.client(cookies=jar, follow_redirects=True) as client:
+            for path in ("/plain", "/login", "/plain", "/redirect/302/2"):
+                user.note(await user(client.get(path)), jar.shown)
+            assert client.cookies.jar is jar
 
 
 async def test_cookies_of_several_threads_of_talk(user: User) -> None:
