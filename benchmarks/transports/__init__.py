@@ -10,6 +10,7 @@ ever waits: the figures are what a policy costs while it has nothing to do.
 MODULES = {
     "bare": "bare",
     "empty": "empty",
+    "cookies": "cookies",
     "httpx-retries": "httpx_retries",
     "httpx-limiter": "httpx_limiter",
     "httpx-tenacity": "httpx_tenacity",
