@@ -299,7 +299,8 @@ def dice() -> None:
 
     def draw() -> None:
         response = client.post(URL + "/503")
-        print(repr(seawall.report(response).attempts[1].waited))
+        # in one piece, which `print` may not: other processes write to the same pipe
+        sys.stdout.write(f"{seawall.report(response).attempts[1].waited!r}\n")
 
     wait = seawall.full_jitter(base=0.005)
     with Client(Stack(IdempotencyKey(), Retry(2, wait=wait)), verify=VERIFY) as client:
