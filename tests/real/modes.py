@@ -80,6 +80,7 @@ class Running:
         self._result: Any = None
         self._error: BaseException | None = None
         self.done = False
+        self._over = trio.Event()
         self._mode = mode
         self._task: Any = None
         if mode is SYNC:
@@ -96,6 +97,8 @@ class Running:
         except BaseException as error:
             self._error = error
         self.done = True
+        if self._mode is TRIO:
+            self._over.set()
 
     async def result(self) -> Any:
         """Wait for it, and have what it returned or raised."""
@@ -103,7 +106,7 @@ class Running:
             self._task.join(PATIENCE)
             assert not self._task.is_alive(), "it does not end"
         elif self._mode is TRIO:
-            await self._mode.reach(lambda: self.done)
+            await self._over.wait()
         else:
             await self._task
         if self._error is not None:
@@ -174,14 +177,14 @@ class Mode:
             await asyncio.to_thread(server.wait_for, what)
 
     async def reach(self, what: Callable[[], object]) -> None:
-        """Wait until something about this process holds, looking again and again."""
+        """Wait until something about this process holds, looking again and again, with time for others between."""
         give_up = time.monotonic() + PATIENCE
         while not what():
             assert time.monotonic() < give_up, "did not come about"
             if self is SYNC:
                 time.sleep(0.001)
             else:
-                await (trio if self is TRIO else asyncio).sleep(0)
+                await (trio if self is TRIO else asyncio).sleep(0.001)
 
     def __repr__(self) -> str:
         return self.name
