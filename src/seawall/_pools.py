@@ -1,6 +1,7 @@
 """Pools as transports: options of the HTTP library, turned into shards of a single connection each."""
 
-from collections.abc import Iterable
+import functools
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from . import _check
@@ -8,6 +9,7 @@ from ._body import close_all
 from ._call import INF
 from ._family import Member
 from ._pool import Shards
+from ._single import single
 from ._stack import EMPTY
 from ._transport import Core, current
 from .runtime.threads import THREADS
@@ -60,14 +62,17 @@ class Connections(Member):
             "socket_options": socket_options,
         }
         transport = library.HTTPTransport if self.driver == "sync" else library.AsyncHTTPTransport
-        transport(**options)  # what it refuses is refused now, not at the first request
+        build: Callable[[], Any] = functools.partial(transport, **options)
+        build()  # what it refuses is refused now, not at the first request
+        if not http2:  # over HTTP/2 a connection can be used up, and httpcore's pool knows what to do then
+            build = functools.partial(single, build, self.driver)
         kind = Shards
         if http2 and self.driver == "async":  # sync requests do not share connections: a deadline there cuts one
             from ._streams import Streams
 
             kind = Streams
         self.shards = kind(
-            lambda: transport(**options),
+            build,
             INF if max_connections is None else max_connections,
             INF if max_keepalive is None else max_keepalive,
             INF if keepalive_expiry is None else keepalive_expiry,

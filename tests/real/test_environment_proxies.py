@@ -85,7 +85,7 @@ def proxy_of(transport: Any) -> tuple[object, ...] | None:
     """The URL and the credentials of the proxy that a transport sends through."""
     if hasattr(transport, "inner"):
         transport = transport.inner.shards.build()
-    options = vars(transport._pool)
+    options = vars(getattr(transport._pool, "pool", transport._pool))
     if "_proxy_url" not in options:
         return None
     url = options["_proxy_url"]

@@ -129,7 +129,7 @@ async def test_all_connections_share_one_context(
         await opened(mode, client, server.url(), 5)
         await opened(mode, client, server.url().replace("127.0.0.1", "localhost"), 2)
         pools = [transport.inner for transport in client._mounts.values() if transport] + [client._transport.inner]
-        contexts = {pool.shards.build()._pool._ssl_context for pool in pools for _ in range(3)}
+        contexts = {pool.shards.build()._pool.pool._ssl_context for pool in pools for _ in range(3)}
     assert count == 1
     assert len(contexts) == 1
 

@@ -65,6 +65,12 @@ def _any_cookies(seen: Seen) -> None:
     seen["notes"] = [[_librarys(kind) for kind in note] for note in seen["notes"]]
 
 
+def _any_cause(seen: Seen) -> None:
+    for note in seen["notes"]:
+        if isinstance(note, dict) and note.get("cause"):
+            note["cause"]["cause"] = None
+
+
 MEANT = {
     "watched": Difference(
         "a transport of your own gets the request as you made it",
@@ -94,5 +100,10 @@ MEANT = {
         "`client.cookies` is an `httpx.Cookies`",
         "of Seawall's own clients one of a derived class, which only looks for cookies where some are set",
         _any_cookies,
+    ),
+    "cause": Difference(
+        "an error along a body comes from one of httpcore's, which in httpx hides what it came from itself",
+        "that one shows it, as in httpx2",
+        _any_cause,
     ),
 }

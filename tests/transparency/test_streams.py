@@ -111,6 +111,7 @@ async def test_the_wrong_way(user: User) -> None:
 @pytest.mark.parametrize("path", ["/short", "/short-chunks"])
 async def test_cut_off(user: User, path: str) -> None:
     """A body that ends before its end gives what came, then an error, and the client is of use afterwards."""
+    user.expect("cause")
     async with user.client() as client:
         await user.refused(lambda: client.post(path))  # a GET would be repeated, as long as nothing was handed over
         answer = await user.open(client, path)
@@ -129,6 +130,7 @@ async def test_cut_off(user: User, path: str) -> None:
 
 async def test_read_timeout_along_a_body(user: User) -> None:
     """A body that stops coming is a `ReadTimeout`."""
+    user.expect("cause")
     async with user.client(timeout=user.lib.Timeout(5, read=0.05)) as client:
         answer = await user.open(client, "/slow-body")
         await user.refused(lambda: user.read(answer))
