@@ -188,7 +188,7 @@ def conclude(result: dict[str, Any], bars: Sequence[Bar], options: argparse.Name
     """
     if options.smoke:
         bars = ()
-    else:
+    if bars:
         print(f"\n{table(BAR_COLUMNS, [bar.row() for bar in bars], markdown=options.markdown)}")
     if options.json:
         data = {**result, "bars": [bar.data() for bar in bars]}

@@ -3,14 +3,19 @@
     python -m benchmarks.overhead
     python -m benchmarks.overhead --mode async --only naive,seawall --rounds 1000
     python -m benchmarks.overhead --library httpx2
+    python -m benchmarks.overhead --socket
 
 In each round each contender sends the same number of GETs and reads their bodies. What it adds is its time
 less that of bare httpx *in the same round*, and its share of the naive stack is the ratio of what the two
 added in that round; the table gives medians over the rounds.
+
+With `--socket` the requests go to a server on this machine, through httpx's own connections or Seawall's.
 """
 
 import argparse
 import asyncio
+import contextlib
+import multiprocessing
 import sys
 import time
 from collections.abc import Awaitable, Callable, Sequence
@@ -19,7 +24,8 @@ from typing import Any, Literal
 
 import httpx
 
-from benchmarks import LIBRARY, measure
+import seawall.httpx
+from benchmarks import LIBRARY, measure, server
 from benchmarks.measure import Bar, Skipped, Spread
 from benchmarks.noop import BODY, URL, AsyncNoop, Noop, turn
 from benchmarks.transports import MODULES
@@ -37,11 +43,11 @@ PACKAGES = (
 
 @dataclass
 class Contender:
-    """A client over a no-op transport of its own, and what its requests took, round by round."""
+    """A client over a transport of its own, and what its requests took, round by round."""
 
     name: str
     client: Any  # an httpx.Client or an httpx.AsyncClient
-    noop: Noop | AsyncNoop
+    inner: Any  # a no-op, or what sends over sockets
     timings: list[float] = field(default_factory=list)
 
     def works(self, responses: Sequence[httpx.Response]) -> None:
@@ -51,22 +57,23 @@ class Contender:
 
     def sent_once(self, requests: int) -> None:
         """A contender that retried or hedged was measured doing something else."""
-        if self.noop.requests != requests:
-            raise RuntimeError(f"{self.name} sent {self.noop.requests} requests for {requests}")
+        sent = getattr(self.inner, "requests", requests)
+        if sent != requests:
+            raise RuntimeError(f"{self.name} sent {sent} requests for {requests}")
 
 
 Contenders = dict[str, Contender | Skipped]
 
 
-def contenders(chosen: Sequence[str], function: str, make_noop: Callable[[], Noop | AsyncNoop]) -> Contenders:
+def contenders(chosen: Sequence[str], function: str, make_inner: Callable[[str], Any]) -> Contenders:
     found: Contenders = {}
     for name in chosen:
         open_client = measure.load(f"benchmarks.transports.{MODULES[name]}", function)
         if isinstance(open_client, Skipped):
             found[name] = open_client
         else:
-            noop = make_noop()
-            found[name] = Contender(name, open_client(noop), noop)
+            inner = make_inner(name)
+            found[name] = Contender(name, open_client(inner), inner)
     return found
 
 
@@ -74,43 +81,55 @@ def present(found: Contenders) -> list[Contender]:
     return [contender for contender in found.values() if isinstance(contender, Contender)]
 
 
-def measure_sync(chosen: Sequence[str], rounds: int, requests: int) -> Contenders:
-    found = contenders(chosen, "sync_client", Noop)
+def connections(mode: Mode, name: str) -> Any:
+    """What a contender sends over sockets with: Seawall with its own pool, as its clients do."""
+    if name in SEAWALL:
+        return seawall.httpx.AsyncPool() if mode == "async" else seawall.httpx.Pool()
+    return httpx.AsyncHTTPTransport() if mode == "async" else httpx.HTTPTransport()
+
+
+def measure_sync(chosen: Sequence[str], rounds: int, requests: int, url: str | None) -> Contenders:
+    found = contenders(chosen, "sync_client", lambda name: connections("sync", name) if url else Noop())
     for contender in present(found):
-        contender.works([contender.client.get(URL) for _ in range(requests)])
+        contender.works([contender.client.get(url or URL) for _ in range(requests)])
     measure.settle()
     for contender in measure.interleaved(present(found), rounds):
-        contender.timings.append(time_sync(contender.client, requests))
+        contender.timings.append(time_sync(contender.client, requests, url or URL))
     for contender in present(found):
         contender.client.close()
         contender.sent_once((rounds + 1) * requests)
     return found
 
 
-async def measure_async(chosen: Sequence[str], rounds: int, requests: int, *, suspend: bool) -> Contenders:
-    found = contenders(chosen, "async_client", lambda: AsyncNoop(turn if suspend else None))
+async def measure_async(
+    chosen: Sequence[str], rounds: int, requests: int, url: str | None, *, suspend: bool
+) -> Contenders:
+    noop = turn if suspend else None
+    found = contenders(chosen, "async_client", lambda name: connections("async", name) if url else AsyncNoop(noop))
     for contender in present(found):
-        contender.works([await contender.client.get(URL) for _ in range(requests)])
+        contender.works([await contender.client.get(url or URL) for _ in range(requests)])
     measure.settle()
     for contender in measure.interleaved(present(found), rounds):
-        contender.timings.append(await time_async(contender.client, requests))
+        contender.timings.append(await time_async(contender.client, requests, url=url or URL))
     for contender in present(found):
         await contender.client.aclose()
         contender.sent_once((rounds + 1) * requests)
     return found
 
 
-def time_sync(client: httpx.Client, requests: int) -> float:
+def time_sync(client: httpx.Client, requests: int, url: str) -> float:
     started = time.perf_counter()
     for _ in range(requests):
-        client.get(URL)
+        client.get(url)
     return (time.perf_counter() - started) / requests * 1e6
 
 
-async def time_async(client: httpx.AsyncClient, requests: int, turn: Callable[[], Awaitable[None]] = turn) -> float:
+async def time_async(
+    client: httpx.AsyncClient, requests: int, turn: Callable[[], Awaitable[None]] = turn, url: str = URL
+) -> float:
     started = time.perf_counter()
     for _ in range(requests):
-        await client.get(URL)
+        await client.get(url)
     await turn()  # the loop drops cancelled timers now, at the cost of whoever made them
     return (time.perf_counter() - started) / requests * 1e6
 
@@ -212,11 +231,14 @@ def arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--rounds", type=int, default=300, help="each gives one sample of each contender")
     parser.add_argument("--requests", type=int, default=40, help="per contender and round")
     parser.add_argument("--suspend", action="store_true", help="async: the no-op suspends once, as I/O would")
+    parser.add_argument("--socket", action="store_true", help="send to a server on this machine, without any bars")
     options = parser.parse_args(argv)
     if options.smoke:
         options.rounds, options.requests = 2, 5
     if options.rounds < 1 or options.requests < 1:
         parser.error("--rounds and --requests must be positive")
+    if options.socket and options.suspend:
+        parser.error("--suspend is for the no-op: sockets do")
     if "bare" not in options.only:  # everything is added to it
         options.only.insert(0, "bare")
     return options
@@ -225,10 +247,10 @@ def arguments(argv: Sequence[str] | None) -> argparse.Namespace:
 def main(argv: Sequence[str] | None = None) -> int:
     options = arguments(argv)
     facts = measure.environment(*PACKAGES)
-    suspending = "; the no-op suspends" if options.suspend else ""
-    print(f"{measure.describe(facts)}; {options.rounds} rounds of {options.requests} requests{suspending}")
+    over = "; the no-op suspends" if options.suspend else " over a socket" if options.socket else ""
+    print(f"{measure.describe(facts)}; {options.rounds} rounds of {options.requests} requests{over}")
 
-    settings = {name: getattr(options, name) for name in ("rounds", "requests", "suspend")}
+    settings = {name: getattr(options, name) for name in ("rounds", "requests", "suspend", "socket")}
     result: dict[str, Any] = {"environment": facts, **settings}
     judged: list[Bar] = []
     for mode in ("async", "sync"):
@@ -236,14 +258,18 @@ def main(argv: Sequence[str] | None = None) -> int:
             measured = results(run(mode, options))
             show(mode, measured, markdown=options.markdown)
             result[mode] = data(measured)
-            judged += bars(mode, measured)
+            if not options.socket:
+                judged += bars(mode, measured)
     return measure.conclude(result, judged, options)
 
 
 def run(mode: Mode, options: argparse.Namespace) -> Contenders:
-    if mode == "sync":
-        return measure_sync(options.only, options.rounds, options.requests)
-    return asyncio.run(measure_async(options.only, options.rounds, options.requests, suspend=options.suspend))
+    chosen, rounds, requests = options.only, options.rounds, options.requests
+    spawn = multiprocessing.get_context("spawn")
+    with server.running(spawn) if options.socket else contextlib.nullcontext() as url:
+        if mode == "sync":
+            return measure_sync(chosen, rounds, requests, url)
+        return asyncio.run(measure_async(chosen, rounds, requests, url, suspend=options.suspend))
 
 
 if __name__ == "__main__":

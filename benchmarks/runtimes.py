@@ -47,7 +47,7 @@ def measured(chosen: Sequence[str], rounds: int, requests: int, *, suspend: bool
     runtimes = [Runtime(lambda main: asyncio.run(main()), turn), Runtime(trio.run, trio.lowlevel.checkpoint)]
     for runtime in runtimes:
         noop = runtime.turn if suspend else None
-        opened = contenders(chosen, "async_client", lambda noop=noop: AsyncNoop(noop))
+        opened = contenders(chosen, "async_client", lambda _, noop=noop: AsyncNoop(noop))
         for contender in present(opened):
             runtime.found[contender.name] = contender
             contender.works([runtime.run(partial(contender.client.get, URL)) for _ in range(requests)])
