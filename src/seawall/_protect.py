@@ -1,7 +1,7 @@
 """Policies around the transports of a client that somebody else made.
 
-This is the one place that touches private attributes of an HTTP library: `_transport` and `_mounts`, which no public
-name tells of. Both are looked at before anything is changed.
+This is the one place that touches private attributes of a client: `_transport` and `_mounts`, which no public name
+tells of. Both are looked at before anything is changed.
 """
 
 import functools
