@@ -1,9 +1,9 @@
 """One connection in place of a pool of one.
 
 httpx's transports send through a pool of httpcore's. In a shard that pool has one connection, and never more than one
-request: its line, its assignments and the stream that gives a connection back are work for nothing, a seventh of what a
-request over loopback takes (docs/decisions.md). Here a request goes straight to the connection, which the pool still
-makes, with its proxy and its options. Whether an idle one is of use, and for how long, is for the shard to say.
+request: its line, its assignments and the stream that gives a connection back are work for nothing, a sixth of the
+instructions of a request under asyncio (docs/decisions.md). Here a request goes straight to the connection, which the
+pool still makes, with its proxy and its options. Whether an idle one is of use, and for how long, the shard says.
 
 `_pool` is a private attribute of httpx's. A transport that has none, or one that does not make connections, is left as
 it is, and works as well.
