@@ -26,7 +26,7 @@ def single(build: Callable[[], Any], driver: str) -> Any:
 
 
 class Single:
-    """What both kinds share. One request at a time: until its response is closed no other comes."""
+    """What both kinds share. One request at a time, all to one origin: until its response is closed no other comes."""
 
     __slots__ = ("connection", "pool")
 
@@ -34,10 +34,12 @@ class Single:
         self.pool = pool
         self.connection: Any = None
 
-    def ready(self, request: Any) -> Any:
-        """The connection, or a new one if it cannot be used again: then it has ended, and is closed already."""
+    def sender(self, request: Any) -> Any:
+        """The connection, a new one if it cannot be used again (it is closed then), or the pool for other schemes."""
         connection = self.connection
         if connection is None or not connection.is_available():
+            if request.url.scheme not in ORDINARY:
+                return self.pool
             connection = self.connection = self.pool.create_connection(request.url.origin)
         return connection
 
@@ -56,10 +58,8 @@ class AsyncSingle(Single):
     __slots__ = ()
 
     async def handle_async_request(self, request: Any) -> Any:
-        if request.url.scheme not in ORDINARY:
-            return await self.pool.handle_async_request(request)
         try:
-            return await self.ready(request).handle_async_request(request)
+            return await self.sender(request).handle_async_request(request)
         except BaseException as error:  # without its cause, as the pool raises it
             raise error from None
 
@@ -75,10 +75,8 @@ class SyncSingle(Single):
     __slots__ = ()
 
     def handle_request(self, request: Any) -> Any:
-        if request.url.scheme not in ORDINARY:
-            return self.pool.handle_request(request)
         try:
-            return self.ready(request).handle_request(request)
+            return self.sender(request).handle_request(request)
         except BaseException as error:
             raise error from None
 
