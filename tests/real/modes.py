@@ -79,8 +79,7 @@ class Running:
     def __init__(self, scenario: Coroutine[Any, Any, Any], mode: "Mode") -> None:
         self._result: Any = None
         self._error: BaseException | None = None
-        self.done = False
-        self._over = trio.Event()
+        self._over = trio.Event()  # which any mode may set
         self._mode = mode
         self._task: Any = None
         if mode is SYNC:
@@ -96,9 +95,11 @@ class Running:
             self._result = await scenario
         except BaseException as error:
             self._error = error
-        self.done = True
-        if self._mode is TRIO:
-            self._over.set()
+        self._over.set()
+
+    @property
+    def done(self) -> bool:
+        return self._over.is_set()
 
     async def result(self) -> Any:
         """Wait for it, and have what it returned or raised."""
